@@ -1,0 +1,1 @@
+"""What Hubscope computes: a plain Python library, usable without the site."""

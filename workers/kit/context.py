@@ -1,0 +1,64 @@
+"""What an analysis may know of the world around it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from workers.kit.refs import DatasetRef, ModelRef
+
+logger = logging.getLogger("hubscope.analysis")
+
+
+class Context(Protocol):
+    """Given to `run(spec, context)`.
+
+    model, dataset   what the job is about, or None
+    device           "cpu", "cuda:0", ...
+    seed             the job's seed; derive every draw from it by `workers.kit.seed_for`
+    workdir          an empty folder for this run; files named in `Outcome.artifacts` lie here
+    store_dir        the shared folder of the feature store
+    threads          how many cores this worker may use
+    """
+
+    model: ModelRef | None
+    dataset: DatasetRef | None
+    device: str
+    seed: int
+    workdir: Path
+    store_dir: Path
+    threads: int
+
+    def checkpoint(self, done: int, total: int, note: str = "") -> None:
+        """Tell how far the run is, and stop here if the job was cancelled (raises Cancelled). Call once a batch."""
+
+    def log(self, text: str, *, level: str = "info") -> None:
+        """Add a line to the job's log, which people read."""
+
+
+@dataclass(kw_only=True)
+class LocalContext:
+    """A Context for notebooks and tests: no database, progress goes to the log."""
+
+    model: ModelRef | None = None
+    dataset: DatasetRef | None = None
+    device: str = "cpu"
+    seed: int = 0
+    workdir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hubscope-")))
+    store_dir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hubscope-store-")))
+    threads: int = 1
+    progress: tuple[int, int, str] = (0, 0, "")
+    lines: list[str] = field(default_factory=list)
+
+    def checkpoint(self, done: int, total: int, note: str = "") -> None:
+        """Remember the progress; never stops."""
+        self.progress = (done, total, note)
+        logger.debug("%s/%s %s", done, total, note)
+
+    def log(self, text: str, *, level: str = "info") -> None:
+        """Keep the line."""
+        self.lines.append(text)
+        logger.log(logging.getLevelName(level.upper()), text)
