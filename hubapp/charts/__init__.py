@@ -1,0 +1,1 @@
+"""Charts: pure functions, rows in, figure out; no database."""

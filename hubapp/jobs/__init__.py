@@ -1,0 +1,1 @@
+"""Job and schedule rows, the state machine, queue pages."""

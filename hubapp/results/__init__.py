@@ -1,0 +1,1 @@
+"""Stored outcomes, rankings, comparison."""

@@ -1,0 +1,1 @@
+"""Templates' tags, forms, tables and the page that shows every component."""
