@@ -57,6 +57,7 @@ class Job(models.Model):
     schedule = models.ForeignKey("Schedule", null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
     due_at = models.DateTimeField(null=True, blank=True)  # of the schedule; (schedule, due_at) is unique
     seed = models.PositiveIntegerField(default=0)
+    hints = models.JSONField(default=dict, blank=True)  # how to run it, e.g. {"batch_size": 16}
 
     queue = models.CharField(max_length=40, default="cpu")
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
