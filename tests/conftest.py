@@ -1,0 +1,77 @@
+"""What all tests share: the embedded services, three people, and Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hubapp.execution.embedded import data_dir, ensure_running, runtime_dir
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Path]:
+    """PostgreSQL and Redis of this test session; the value is the data folder. Tests with a database get them anyway."""
+    folder = data_dir()
+    lease = ensure_running(folder)
+    yield folder
+    lease.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(services: Path) -> None:
+    """Start PostgreSQL before the first test that needs a database (a hook of pytest-django)."""
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    folder = data_dir()
+    runtime = runtime_dir(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """The owner: she added the models and submits the jobs."""
+    return person("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    """A member: he may submit jobs of his own."""
+    return person("bob")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """An outsider: he has an account that was switched off."""
+    return person("charlie", is_active=False)
+
+
+def person(name: str, *, is_active: bool = True) -> User:
+    """A user called `name`, whose password is `<name>-password`."""
+    from django.contrib.auth.models import User
+
+    return User.objects.create_user(name, f"{name}@example.org", f"{name}-password", is_active=is_active)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium. Without one the test is skipped; in CI (CI=true) it fails."""
+    for name in CHROMIUM_NAMES:
+        if found := shutil.which(name):
+            return found
+    sentence = "No Chromium on PATH: install it (Debian: apt-get install chromium) to run the browser tests."
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)

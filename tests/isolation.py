@@ -1,0 +1,65 @@
+"""Loaded before anything else (`-p tests.isolation`): a data folder of the tests' own, and no network but loopback.
+
+pytest-django reads the settings before any conftest is loaded, and the settings read HUBSCOPE_DATA_DIR once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import tempfile
+from typing import Any
+
+os.environ["HUBSCOPE_DATA_DIR"] = tempfile.mkdtemp(prefix=f"hs-{os.getpid()}-")
+os.environ["HUBSCOPE_FSYNC"] = "0"  # a crash of the machine may cost the tests' database
+os.environ["HF_HUB_OFFLINE"] = "1"
+for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "HTTPS", "HUBSCOPE_SUPERVISED"):
+    os.environ.pop(name, None)
+
+
+class NetworkIsOffError(RuntimeError):
+    """A test reached for another machine."""
+
+
+def refuse_strangers(address: Any) -> None:
+    """Raise NetworkIsOffError unless `address` is a unix socket's path or a loopback address."""
+    if not isinstance(address, tuple):
+        return
+    host = address[0].decode() if isinstance(address[0], bytes) else str(address[0])
+    if host in {"", "localhost"} or is_loopback(host):
+        return
+    raise NetworkIsOffError(f"The network is off in tests: this one reached for {host}. Use a server on 127.0.0.1.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is a numeric loopback address."""
+    try:
+        return ipaddress.ip_address(host.split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def guard_network() -> None:
+    """Let sockets of this process, and names that it looks up, reach this machine only."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        refuse_strangers(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        refuse_strangers(address)
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host is not None:
+            refuse_strangers((host, 0))
+        return getaddrinfo(host, *args, **kwargs)
+
+    socket.socket.connect = guarded_connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = guarded_connect_ex  # type: ignore[method-assign]
+    socket.getaddrinfo = guarded_getaddrinfo
+
+
+guard_network()
