@@ -1,0 +1,114 @@
+"""What this room adds to the registries: the analysis "fewshot" and its heads. Free of torch and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import Field, field_validator
+
+from workers.kit import ANALYSES, HEADS, DatasetRef, HeadEntry, JobEntry, ModelRef, Spec, UserError
+from workers.sources.entries import features_fit
+
+C_GRID = (1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0, 1e2, 1e4)
+SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 0)
+LARGEST_K = 4096
+
+
+class LogisticParams(Spec):
+    """Parameters of the head "logistic": the grid of inverse penalties, from strong to weak penalty."""
+
+    c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
+
+
+class FewshotSpec(Spec):
+    """Parameters of the analysis "fewshot".
+
+    shots       labels a class; 0 means all training rows
+    replicates  independent draws of the labels for each number of shots
+    heads       names in HEADS
+    c_grid      values of C for the heads that choose one, from strong to weak penalty
+    seed        of the split and of the draws; two models are comparable when it is the same
+    """
+
+    shots: tuple[int, ...] = Field(default=SHOTS, min_length=1, title="Labels a class (0 = all)")
+    replicates: int = Field(default=5, ge=1, le=100, title="Replicates")
+    heads: tuple[str, ...] = Field(default=("logistic", "nearest_class_mean"), min_length=1, title="Heads")
+    c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+
+    @field_validator("shots")
+    @classmethod
+    def _shots(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        for k in value:
+            if not 0 <= k <= LARGEST_K:
+                raise ValueError(f"{k} labels a class cannot be drawn: use 1 to {LARGEST_K}, or 0 for all rows")
+        if len(set(value)) != len(value):
+            raise ValueError("the same number of labels appears twice")
+        return value
+
+    @field_validator("heads")
+    @classmethod
+    def _heads(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            try:
+                HEADS.get(name)
+            except UserError as error:
+                raise ValueError(error.message) from error
+        if len(set(value)) != len(value):
+            raise ValueError("the same head appears twice")
+        return value
+
+    @field_validator("c_grid")
+    @classmethod
+    def _c_grid(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(math.isfinite(c) and c > 0 for c in value):
+            raise ValueError("C must be a positive number")
+        return value
+
+
+def fewshot_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why a few-shot evaluation of this model on this data set cannot be run, in one sentence; None if it can."""
+    if dataset is not None and len(dataset.classes) == 1:
+        return "This data set has one class only, so there is nothing to tell apart."
+    return features_fit(model, dataset)
+
+
+def features_params(spec: FewshotSpec) -> dict[str, str]:
+    """Parameters of the features that the evaluation reads: the defaults."""
+    return {}
+
+
+HEADS.add(
+    HeadEntry(
+        name="logistic",
+        title="Logistic regression",
+        meaning="A linear classifier fitted on the few labels alone; its penalty is chosen on validation labels.",
+        target="workers.fewshot.heads.logistic:LogisticHead",
+        params=LogisticParams,
+        paper="Wornow et al., NeurIPS 2023, arXiv:2307.02028",
+    )
+)
+HEADS.add(
+    HeadEntry(
+        name="nearest_class_mean",
+        title="Nearest class mean",
+        meaning="Each class is the mean of its labelled features; a row belongs to the nearest mean. Nothing is tuned.",
+        target="workers.fewshot.heads.nearest_class_mean:NearestClassMeanHead",
+        paper="Snell et al., NeurIPS 2017, arXiv:1703.05175",
+    )
+)
+ANALYSES.add(
+    JobEntry(
+        name="fewshot",
+        title="Few-shot evaluation",
+        meaning="Measures how accurate simple heads on the frozen features get with 1, 2, 4, … labels a class.",
+        target="workers.fewshot.analysis:run",
+        params=FewshotSpec,
+        queue="cpu",
+        needs=("model", "dataset"),
+        waits_for="features",
+        waits_for_params=features_params,
+        fits=fewshot_fit,
+        paper="Wornow et al., NeurIPS 2023, arXiv:2307.02028",
+    )
+)

@@ -1,0 +1,1 @@
+"""Heads: classifiers on frozen features, one file each."""

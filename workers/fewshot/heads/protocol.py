@@ -1,0 +1,73 @@
+"""What every head gives, and what they share: checked inputs and probabilities from logits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from workers.kit import UserError
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Validation = tuple[ArrayLike, ArrayLike]
+
+
+class Head(Protocol):
+    """A classifier on frozen features.
+
+    classes     sorted labels seen by `fit`; the columns of every output
+    converged   False if the optimiser stopped before its tolerance
+    choice      what was chosen on the validation rows, in words; "" if there was nothing to choose
+    """
+
+    classes: Labels
+    converged: bool
+    choice: str
+
+    def fit(self, x: ArrayLike, y: ArrayLike, *, validation: Validation | None = None) -> Head:
+        """Fit on x (n, D), y (n,); `validation` (features, labels) only chooses settings, it is never trained on."""
+
+    def decision(self, x: ArrayLike) -> Array:
+        """Logits (N, C), centred so that each row sums to zero; their softmax is `predict_proba`."""
+
+    def predict_proba(self, x: ArrayLike) -> Array:
+        """Probabilities (N, C); rows sum to one."""
+
+
+def checked(x: ArrayLike, y: ArrayLike) -> tuple[Array, Labels]:
+    """Features as float64 (n, D) and labels as int64 (n,); raises UserError for what cannot be fitted."""
+    features = np.array(x, dtype=np.float64)
+    labels = np.asarray(y).astype(np.int64)
+    if features.ndim == 3:
+        raise UserError("This head reads one vector a row, but the features hold one vector a token: pool them first.")
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise UserError(f"Features {features.shape} and labels {labels.shape} do not match: give one label a row.")
+    if not np.isfinite(features).all():
+        raise UserError("Some features are not finite: the model gives NaN or infinity on these rows.")
+    if len(np.unique(labels)) < 2:
+        raise UserError("All labels are the same: a head needs rows of at least two classes.")
+    return features, labels
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities (N, C) of logits (N, C)."""
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def one_vs_rest_log_odds(logits: ArrayLike) -> Array:
+    """log(p_c / (1 − p_c)) for each class, (N, C): orders rows as p_c does, also where p_c rounds to 0 or 1."""
+    z = np.asarray(logits, dtype=np.float64)
+    rows = np.arange(len(z))
+    top = z.argmax(axis=1)
+    e = np.exp(z - z[rows, top][:, None])
+    # For every class but the first, the rest holds the largest term, so nothing cancels.
+    with np.errstate(divide="ignore"):
+        rest = np.log(e.sum(axis=1, keepdims=True) - e) + z[rows, top][:, None]
+    others = z.copy()
+    others[rows, top] = -np.inf
+    second = others.max(axis=1)
+    rest[rows, top] = np.log(np.exp(others - second[:, None]).sum(axis=1)) + second
+    return np.asarray(z - rest)

@@ -1,0 +1,199 @@
+"""Is A better than B on the same rows? Differences of paired scores, with Holm's correction over all pairs on show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from workers.statistics.bootstrap import METRICS, Array, bootstrap_weights
+from workers.statistics.intervals import combined_interval
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Score of A minus score of B.
+
+    p_value       two-sided, for "no difference"; after `holm`, corrected for the number of pairs
+    is_separable  p_value < 0.05; otherwise the two cannot be told apart, which is a result
+    kind          how it was tested, in words
+    """
+
+    difference: float
+    low: float
+    high: float
+    standard_error: float
+    p_value: float
+    is_separable: bool
+    kind: str
+
+
+def paired_difference(
+    a_replicates: ArrayLike,
+    b_replicates: ArrayLike,
+    *,
+    a_score: float | None = None,
+    b_score: float | None = None,
+    confidence: float = 0.95,
+) -> Difference:
+    """Difference of two scores from their values on the same random halves (delete-half jackknife).
+
+    a_replicates, b_replicates  (H,) scores of A and B on the same halves in the same order
+    a_score, b_score            the scores on all rows; the means of the halves if None
+
+    The SD (ddof 1) of the paired differences is the standard error of the difference, as in `jackknife_interval`;
+    normal.
+    """
+    a = np.asarray(a_replicates, dtype=np.float64)
+    b = np.asarray(b_replicates, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape or a.size < 2:
+        raise ValueError(f"paired values must be two vectors of one length, at least two: {a.shape} and {b.shape}")
+    apart = a - b
+    top = float(a.mean()) if a_score is None else a_score
+    bottom = float(b.mean()) if b_score is None else b_score
+    difference = top - bottom
+    error = float(apart.std(ddof=1))
+    quantile = float(stats.norm.ppf(0.5 + confidence / 2))
+    p_value = _two_sided(difference, error, math.inf)
+    return Difference(
+        difference=difference,
+        low=difference - quantile * error,
+        high=difference + quantile * error,
+        standard_error=error,
+        p_value=p_value,
+        is_separable=p_value < SIGNIFICANCE,
+        kind=f"paired delete-half jackknife, {a.size} halves, normal",
+    )
+
+
+def _two_sided(difference: float, error: float, degrees_of_freedom: float) -> float:
+    if error == 0.0:
+        return 1.0 if difference == 0.0 else 0.0
+    ratio = abs(difference) / error
+    if math.isinf(degrees_of_freedom):
+        return float(2 * stats.norm.sf(ratio))
+    return float(2 * stats.t.sf(ratio, degrees_of_freedom))
+
+
+def mean_draws(metric: str, scores: ArrayLike, labels: ArrayLike, weights: Array) -> Array:
+    """The metric's mean over the replicates for each bootstrap draw: (B,). scores (R, N, C)."""
+    return np.asarray(np.mean([METRICS[metric](one, labels, weights) for one in np.asarray(scores)], axis=0))
+
+
+def paired_bootstrap(
+    a_scores: ArrayLike,
+    b_scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: str = "accuracy",
+    draws: int = 10_000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    weights: Array | None = None,
+) -> Difference:
+    """Difference of two models or heads by paired bootstrap of the test rows: the same draws for both.
+
+    a_scores, b_scores  (R, N, C) the replicates' class scores on the same N test rows; the metric is averaged over
+                        replicates
+    groups              (N,) patients, speakers, documents: resampled whole
+    weights             (N, B) from `bootstrap_weights`, to share draws over many pairs; made from `draws` and `seed`
+                        if None
+
+    Percentile interval; p = 2 (1 + min(#{d* ≤ 0}, #{d* ≥ 0})) / (B + 1). It speaks of these shots: the draw of labels
+    is not part of it (for that, `combined_difference`).
+    """
+    a, b, y = _aligned(a_scores, b_scores, labels)
+    w = bootstrap_weights(len(y), draws=draws, seed=seed, groups=groups) if weights is None else weights
+    apart = mean_draws(metric, a, y, w) - mean_draws(metric, b, y, w)
+    apart = apart[np.isfinite(apart)]
+    ones = np.ones((len(y), 1))
+    difference = float((mean_draws(metric, a, y, ones) - mean_draws(metric, b, y, ones))[0])
+    if apart.size == 0 or not math.isfinite(difference):
+        raise ValueError(f"{metric} is not defined on these test rows: a class is missing")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(apart, [tail, 1 - tail])
+    smaller = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
+    p_value = min(1.0, 2 * (1 + smaller) / (apart.size + 1))
+    return Difference(
+        difference=difference,
+        low=float(low),
+        high=float(high),
+        standard_error=float(apart.std(ddof=1)),
+        p_value=p_value,
+        is_separable=p_value < SIGNIFICANCE,
+        kind=f"paired bootstrap of the test rows, {apart.size} draws, percentiles",
+    )
+
+
+def combined_difference(
+    a_scores: ArrayLike,
+    b_scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: str = "accuracy",
+    draws: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    weights: Array | None = None,
+) -> Difference:
+    """As `paired_bootstrap`, but with the draw of labels in the interval as well.
+
+    Replicate r of A and of B used the same labels, so the R differences are one sample: `combined_interval` of them,
+    with the bootstrap variance of their mean as the part of the test rows.
+    """
+    a, b, y = _aligned(a_scores, b_scores, labels)
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(f"replicates are paired: {a.shape[0]} and {b.shape[0]} of them do not match")
+    w = bootstrap_weights(len(y), draws=draws, seed=seed, groups=groups) if weights is None else weights
+    ones = np.ones((len(y), 1))
+    compute = METRICS[metric]
+    values = [float((compute(one, y, ones) - compute(two, y, ones))[0]) for one, two in zip(a, b, strict=True)]
+    variance = float(np.nanvar(mean_draws(metric, a, y, w) - mean_draws(metric, b, y, w), ddof=1))
+    interval = combined_interval(values, variance, confidence=confidence)
+    difference = float(np.mean(values))
+    p_value = _two_sided(difference, interval.standard_error, interval.degrees_of_freedom)
+    return Difference(
+        difference=difference,
+        low=interval.low,
+        high=interval.high,
+        standard_error=interval.standard_error,
+        p_value=p_value,
+        is_separable=p_value < SIGNIFICANCE,
+        kind=f"paired, {interval.kind}",
+    )
+
+
+def _aligned(a_scores: ArrayLike, b_scores: ArrayLike, labels: ArrayLike) -> tuple[Array, Array, NDArray[np.int64]]:
+    a = np.asarray(a_scores, dtype=np.float64)
+    b = np.asarray(b_scores, dtype=np.float64)
+    y = np.asarray(labels, dtype=np.int64)
+    if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:] or a.shape[1] != y.size:
+        raise ValueError(f"scores must be (R, N, C) on the same rows: {a.shape}, {b.shape}, {y.size} labels")
+    return a, b, y
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """p-values corrected for testing all at once, in the given order (Holm, Scandinavian J. of Statistics 1979)."""
+    count = len(p_values)
+    corrected = [1.0] * count
+    largest = 0.0
+    for place, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (count - place) * p_values[index]))
+        corrected[index] = largest
+    return tuple(corrected)
+
+
+def holm_corrected(differences: Sequence[Difference]) -> tuple[Difference, ...]:
+    """The same differences with p-values and separability corrected by `holm` over all of them."""
+    return tuple(
+        replace(one, p_value=p, is_separable=p < SIGNIFICANCE, kind=f"{one.kind}; Holm over {len(differences)} pairs")
+        for one, p in zip(differences, holm([one.p_value for one in differences]), strict=True)
+    )
