@@ -76,7 +76,9 @@ class Model(Catalogued):
     task = models.CharField(max_length=60, blank=True)  # the Hub's pipeline tag, e.g. "image-classification"
     architecture = models.CharField(max_length=100, blank=True)
     is_control = models.BooleanField(default=False)  # untrained on purpose: what a model must beat
-    is_missing = models.BooleanField(default=False)  # its files have left the source; a scan that finds them restores it
+    is_missing = models.BooleanField(
+        default=False
+    )  # its files have left the source; a scan that finds them restores it
     current_revision = models.ForeignKey("Revision", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -117,7 +119,9 @@ class File(models.Model):
     sha256 = models.CharField(max_length=64)
     format = models.CharField(max_length=40)  # by content: workers.sources.headers.identify
     is_weights = models.BooleanField(default=True)
-    modified_ns = models.BigIntegerField(null=True, blank=True)  # of a file in place: spares hashing what did not change
+    modified_ns = models.BigIntegerField(
+        null=True, blank=True
+    )  # of a file in place: spares hashing what did not change
 
     class Meta:
         ordering = ["path"]

@@ -1,0 +1,320 @@
+"""Bringing models and data sets into the catalogue: by content, so that doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
+from workers.kit import UserError, digest_of, file_digest
+from workers.sources.headers import TensorHeader, identify, read_headers
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "moving_mean", "moving_variance")
+COUNTER_DTYPES = ("bool", "int16", "int32", "int64", "uint16", "uint32", "uint64")
+TENSOR_BATCH = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportFile:
+    """A file to import.
+
+    path        name within the model or data set, with "/" between folders
+    location    where it lies now
+    sha256      its digest, "" to compute it
+    is_weights  whether it holds tensors
+    modified_ns its time of change, for files that stay in place
+    """
+
+    path: str
+    location: Path
+    sha256: str = ""
+    is_weights: bool = True
+    modified_ns: int | None = None
+
+
+def revision_digest(files: Mapping[str, str], *, loader: str = "", config: Mapping[str, Any] | None = None) -> str:
+    """The digest of a model revision: over (path, sha256) of its files and, where a loader runs it, over how.
+
+    `files` is path → sha256. A change of the preprocessing is a new revision, so that no stored feature is mistaken for
+    one that was computed in another way.
+    """
+    content: dict[str, Any] = {"files": sorted([path, digest] for path, digest in files.items())}
+    if loader:
+        content |= {"loader": loader, "config": dict(config or {})}
+    return digest_of(content)
+
+
+def dataset_revision_digest(source: str, files: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    """The digest of a data set revision: over its source, (path, sha256) of its files and its configuration."""
+    return digest_of({"source": source, "files": sorted([p, d] for p, d in files.items()), "config": dict(config)})
+
+
+def parameter_count(name: str, shape: Sequence[int], dtype: str) -> int:
+    """How many learned values a tensor holds: none for batch-norm statistics and whole-number counters.
+
+    Eight-bit tensors count, for they hold quantised weights.
+    """
+    if name.replace("/", ".").rpartition(".")[2].partition(":")[0] in STATISTICS or dtype in COUNTER_DTYPES:
+        return 0
+    return math.prod(shape)
+
+
+def files_store(files: Sequence[ImportFile], *, room: str) -> Path:
+    """Copy files into FILES_DIR/<room>/<digest of (path, sha256)>/ in one step; return that folder below FILES_DIR.
+
+    A folder that is there already has the same content by its name and is left alone.
+    """
+    target = Path(room) / revision_digest({file.path: file.sha256 for file in files})
+    absolute = Path(settings.FILES_DIR) / target
+    if absolute.is_dir():
+        return target
+    building = absolute.with_name(f"building.{uuid.uuid4().hex}")
+    for file in files:
+        place = building / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.location, place)
+        if file.sha256 and file_digest(place) != file.sha256:
+            shutil.rmtree(building)
+            raise UserError(f"{file.location.name} changed while it was copied. Import it again.")
+    try:
+        building.rename(absolute)
+    except OSError:
+        shutil.rmtree(building)  # another import was first
+        if not absolute.is_dir():
+            raise
+    return target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFiles:
+    """What a model's files say of themselves: formats by path, tensors, and the sentence if they are unreadable."""
+
+    formats: Mapping[str, str]
+    headers: Sequence[TensorHeader]
+    error_message: str = ""
+
+
+def files_read(files: Sequence[ImportFile]) -> ReadFiles:
+    """Identify every file by content and read the headers of the weight files; never raises for a corrupt one."""
+    formats = {file.path: _format_of(file) for file in files}
+    weights = [file.location for file in files if file.is_weights]
+    if not weights:
+        return ReadFiles(formats=formats, headers=(), error_message="There is no weight file in this model.")
+    try:
+        headers = read_headers(weights)
+    except UserError as error:
+        return ReadFiles(formats=formats, headers=(), error_message=error.message[:1000])
+    except OSError as error:
+        reason = f"A weight file could not be read from the disk ({error.strerror}). Check the disk, then scan again."
+        return ReadFiles(formats=formats, headers=(), error_message=reason)
+    if not headers:
+        return ReadFiles(formats=formats, headers=(), error_message="The weight file holds no tensor.")
+    return ReadFiles(formats=formats, headers=headers)
+
+
+def _format_of(file: ImportFile) -> str:
+    try:
+        found = identify(file.location)
+    except (UserError, OSError):
+        found = "unknown"
+    return found if found != "unknown" else (file.location.suffix.lower().lstrip(".") or "unknown")[:40]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A model after its import: "added", "changed" (a new current revision) or "unchanged"."""
+
+    model: Model
+    change: str
+
+    @property
+    def error_message(self) -> str:
+        """Why the weights of the current revision cannot be read, or ""."""
+        revision = self.model.current_revision
+        return revision.error_message if revision else ""
+
+
+def model_import(
+    *,
+    source: Source,
+    slug: str,
+    title: str,
+    files: Sequence[ImportFile],
+    loader: str = "",
+    config: Mapping[str, Any] | None = None,
+    in_place: bool = False,
+    **facts: Any,
+) -> Imported:
+    """Bring a model into the catalogue, or its current files where it is there already.
+
+    `facts` are further columns of Model (meaning, modality, licence, task, …). Files are copied into FILES_DIR by
+    content unless `in_place`. Files that cannot be read mark the revision with a sentence and stop nothing. The same
+    content gives the same revision; other content a new one, which becomes the current one. An archived model stays
+    archived, unless it was archived because its files had gone. Raises UserError if the slug belongs to another source.
+    """
+    config = dict(config or {})
+    files = [file if file.sha256 else _with_digest(file) for file in files]
+    digest = revision_digest({file.path: file.sha256 for file in files}, loader=loader, config=config)
+    existing = Model.objects.filter(slug=slug).select_related("current_revision").first()
+    if existing is not None and existing.source_id != source.pk:
+        raise UserError(f"The name {slug!r} is taken by a model from {existing.source}. Rename the file or folder.")
+    known = Revision.objects.filter(model=existing, digest=digest).first() if existing else None
+    if known is not None and not known.error_message:
+        with transaction.atomic():
+            return _model_kept(existing=known.model, revision=known, facts={"title": title, **facts})
+    read = files_read(files)
+    folder = None if in_place else files_store(files, room="models")
+    with transaction.atomic():
+        model, is_new = Model.objects.update_or_create(slug=slug, defaults={"source": source, "title": title, **facts})
+        if known is not None and known.error_message == read.error_message:
+            return _model_kept(existing=model, revision=known, facts={})
+        if known is not None:  # it could not be read before, it can be now
+            known.delete()
+        revision = _revision_create(
+            model, digest=digest, loader=loader, config=config, files=files, read=read, folder=folder
+        )
+        _make_current(model, revision)
+    return Imported(model=model, change="added" if is_new else "changed")
+
+
+def _with_digest(file: ImportFile) -> ImportFile:
+    return ImportFile(
+        path=file.path,
+        location=file.location,
+        sha256=file_digest(file.location),
+        is_weights=file.is_weights,
+        modified_ns=file.modified_ns,
+    )
+
+
+def _model_kept(*, existing: Model, revision: Revision, facts: Mapping[str, Any]) -> Imported:
+    """Bring facts and the current revision of a known model up to date, writing only what differs."""
+    differing = [name for name, value in facts.items() if getattr(existing, name) != value]
+    for name in differing:
+        setattr(existing, name, facts[name])
+    if differing:
+        existing.save(update_fields=differing)
+    if existing.current_revision_id == revision.pk and not existing.is_missing:
+        return Imported(model=existing, change="unchanged")
+    _make_current(existing, revision)
+    return Imported(model=existing, change="changed")
+
+
+def _make_current(model: Model, revision: Revision) -> None:
+    model.current_revision = revision
+    changed = ["current_revision"]
+    if model.is_missing:
+        model.is_missing, model.archived_at = False, None
+        changed += ["is_missing", "archived_at"]
+    model.save(update_fields=changed)
+
+
+def _revision_create(
+    model: Model,
+    *,
+    digest: str,
+    loader: str,
+    config: Mapping[str, Any],
+    files: Sequence[ImportFile],
+    read: ReadFiles,
+    folder: Path | None,
+) -> Revision:
+    """Write a revision with its files and tensors."""
+    counts = [parameter_count(header.name, header.shape, header.dtype) for header in read.headers]
+    sizes = {file.path: file.location.stat().st_size for file in files}
+    revision = Revision.objects.create(
+        model=model,
+        digest=digest,
+        loader=loader,
+        config=dict(config),
+        parameters=sum(counts),
+        size_bytes=sum(sizes[file.path] for file in files if file.is_weights),
+        error_message=read.error_message,
+    )
+    File.objects.bulk_create(
+        File(
+            revision=revision,
+            path=file.path,
+            location=str(folder / file.path) if folder else str(file.location),
+            size_bytes=sizes[file.path],
+            sha256=file.sha256,
+            format=read.formats[file.path],
+            is_weights=file.is_weights,
+            modified_ns=file.modified_ns,
+        )
+        for file in files
+    )
+    Tensor.objects.bulk_create(
+        (
+            Tensor(
+                revision=revision,
+                position=position,
+                name=header.name,
+                shape=list(header.shape),
+                dtype=header.dtype,
+                parameters=count,
+            )
+            for position, (header, count) in enumerate(zip(read.headers, counts, strict=True))
+        ),
+        batch_size=TENSOR_BATCH,
+    )
+    return revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedDataset:
+    """A data set after its import: "added", "changed" or "unchanged"."""
+
+    dataset: Dataset
+    change: str
+
+
+def dataset_import(
+    *,
+    slug: str,
+    title: str,
+    source: str,
+    files: Sequence[ImportFile] = (),
+    location: str = "",
+    config: Mapping[str, Any] | None = None,
+    classes: Sequence[str] = (),
+    rows: int = 0,
+    **facts: Any,
+) -> ImportedDataset:
+    """Bring a data set into the catalogue by content; its files are copied into FILES_DIR.
+
+    `location` is what the source is pointed at: a path within the data set's files, "" for their folder.
+    `rows` and `classes` say what the sample holds. The same content gives the same revision.
+    """
+    config = dict(config or {})
+    files = [file if file.sha256 else _with_digest(file) for file in files]
+    digest = dataset_revision_digest(source, {file.path: file.sha256 for file in files}, config)
+    folder = files_store(files, room="datasets") if files else None
+    place = str(folder / location) if folder else ""
+    with transaction.atomic():
+        dataset, is_new = Dataset.objects.update_or_create(slug=slug, defaults={"title": title, **facts})
+        revision, is_new_revision = DatasetRevision.objects.update_or_create(
+            dataset=dataset,
+            digest=digest,
+            defaults={
+                "source": source,
+                "location": place,
+                "config": config,
+                "rows": rows,
+                "classes": list(classes),
+            },
+        )
+        is_moved = dataset.current_revision_id != revision.pk
+        if is_moved:
+            dataset.current_revision = revision
+            dataset.save(update_fields=["current_revision"])
+    change = "added" if is_new else "changed" if is_new_revision or is_moved else "unchanged"
+    return ImportedDataset(dataset=dataset, change=change)

@@ -1,0 +1,257 @@
+"""Reading the catalogue: references for jobs, lists with their facets, details, and which analysis fits what."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, F, Prefetch, Q, QuerySet
+from django.http import Http404
+
+from hubapp.catalog.filters import FACETS, ModelQuery
+from hubapp.catalog.models import Dataset, DatasetRevision, File, Modality, Model, Revision, Source, Tensor
+from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef
+
+MODEL_ORDERS: dict[str, tuple[Any, ...]] = {
+    "name": ("title", "slug"),
+    "-name": ("-title", "-slug"),
+    "parameters": (F("current_revision__parameters").asc(nulls_last=True), "slug"),
+    "-parameters": (F("current_revision__parameters").desc(nulls_last=True), "slug"),
+    "size": (F("current_revision__size_bytes").asc(nulls_last=True), "slug"),
+    "-size": (F("current_revision__size_bytes").desc(nulls_last=True), "slug"),
+    "-newest": ("created_at", "id"),
+    "newest": ("-created_at", "-id"),
+}
+SEARCHED = ("title", "slug", "author", "task", "architecture", "meaning")
+
+
+def file_path(location: str) -> Path:
+    """The absolute path of a stored location, which is absolute or relative to FILES_DIR."""
+    return Path(settings.FILES_DIR) / location
+
+
+def model_ref(revision: Revision) -> ModelRef:
+    """The reference by which jobs name a revision; reads its files and tensors unless they are prefetched."""
+    loader = LOADERS.get(revision.loader) if revision.loader in LOADERS else None
+    return ModelRef(
+        name=revision.model.slug,
+        revision=revision.digest,
+        files=tuple(str(file_path(file.location)) for file in revision.files.all() if file.is_weights),
+        loader=revision.loader,
+        modality=revision.model.modality or (loader.modality if loader else ""),
+        config=dict(revision.config),
+        tensors={tensor.name: (tuple(tensor.shape), tensor.dtype) for tensor in revision.tensors.all()},
+    )
+
+
+def dataset_ref(revision: DatasetRevision) -> DatasetRef:
+    """The reference by which jobs name a data set revision."""
+    source = DATASET_SOURCES.get(revision.source) if revision.source in DATASET_SOURCES else None
+    return DatasetRef(
+        name=revision.dataset.slug,
+        revision=revision.digest,
+        source=revision.source,
+        modality=revision.dataset.modality or (source.modality if source else ""),
+        location=str(file_path(revision.location)) if revision.location else "",
+        config=dict(revision.config),
+        classes=tuple(revision.classes),
+        rows=revision.rows,
+    )
+
+
+def revisions_for_refs(revisions: QuerySet[Revision]) -> QuerySet[Revision]:
+    """The same revisions with all that `model_ref` reads, in three queries however many they are."""
+    return revisions.select_related("model").prefetch_related("files", "tensors")
+
+
+def _model_matches(query: ModelQuery, *, without: str = "") -> Q:
+    """Conditions of a search; `without` names a facet to leave out."""
+    matches = Q(archived_at__isnull=not query.is_archived)
+    for word in query.q.split():
+        any_field = Q()
+        for field in SEARCHED:
+            any_field |= Q(**{f"{field}__icontains": word})
+        matches &= any_field
+    for facet in FACETS:
+        if facet != without and (values := query.chosen(facet)):
+            matches &= Q(**{f"{facet}__in": values})
+    return matches
+
+
+def model_list(query: ModelQuery | Mapping[str, Any] | str | None = None) -> QuerySet[Model]:
+    """Models that a search finds, in its order, each with its current revision.
+
+    `query` is a ModelQuery, a QueryDict or mapping of the list page's parameters, or their text
+    ("q=net&modality=image"); None finds every model that is not archived.
+    """
+    parsed = query if isinstance(query, ModelQuery) else ModelQuery.parse(query)
+    return (
+        Model.objects.filter(_model_matches(parsed))
+        .select_related("current_revision", "source")
+        .order_by(*MODEL_ORDERS[parsed.sort])
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacetValue:
+    """One value of a facet: how many models it would leave, and whether it is chosen."""
+
+    value: str
+    label: str
+    count: int
+    is_chosen: bool
+    url_query: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facet:
+    """A property to narrow a list by, with the values it has under the other choices."""
+
+    name: str
+    title: str
+    values: tuple[FacetValue, ...]
+
+
+def model_facets(query: ModelQuery) -> list[Facet]:
+    """Facets of a search: each counts under the text and the *other* facets, so that a second value can be added."""
+    facets = []
+    for name, title in FACETS.items():
+        chosen = query.chosen(name)
+        rows = (
+            Model.objects.filter(_model_matches(query, without=name))
+            .values_list(name)
+            .annotate(count=Count("id"))
+            .order_by("-count", name)
+        )
+        counts = dict(rows)
+        counts |= {value: 0 for value in chosen if value not in counts}
+        facets.append(
+            Facet(
+                name=name,
+                title=title,
+                values=tuple(
+                    FacetValue(
+                        value=value,
+                        label=facet_label(name, value),
+                        count=count,
+                        is_chosen=value in chosen,
+                        url_query=query.toggled(name, value).urlencode(),
+                    )
+                    for value, count in counts.items()
+                ),
+            )
+        )
+    return facets
+
+
+def facet_label(name: str, value: str) -> str:
+    """What a page calls a facet's value."""
+    if not value:
+        return "not stated"
+    if name == "modality" and value in Modality.values:
+        return str(Modality(value).label)
+    return value.replace("-", " ") if name == "task" else value
+
+
+def near_slugs(slug: str, known: Iterable[str]) -> list[str]:
+    """Up to three known slugs that resemble the one that was not found."""
+    names = list(known)
+    return difflib.get_close_matches(slug, names, n=3, cutoff=0.5) or [name for name in names if slug in name][:3]
+
+
+class UnknownName(Http404):
+    """A model or data set that is not here, with the names that come near."""
+
+    def __init__(self, what: str, slug: str, near: Sequence[str]) -> None:
+        super().__init__(f"There is no {what} named {slug!r}.")
+        self.what = what
+        self.slug = slug
+        self.near = list(near)
+
+
+def model_detail(slug: str) -> Model:
+    """A model with its source, current revision and its files; raises UnknownName (a 404) with near names."""
+    files = Prefetch("current_revision__files", queryset=File.objects.order_by("-is_weights", "path"))
+    model = Model.objects.filter(slug=slug).select_related("current_revision", "source").prefetch_related(files).first()
+    if model is None:
+        raise UnknownName("model", slug, near_slugs(slug, Model.objects.values_list("slug", flat=True)))
+    if model.current_revision is not None:
+        model.current_revision.model = model
+    return model
+
+
+def tensor_list(revision: Revision) -> QuerySet[Tensor]:
+    """The tensors of a revision in the order of its files."""
+    return Tensor.objects.filter(revision=revision).order_by("position")
+
+
+def dataset_list(*, with_archived: bool = False) -> QuerySet[Dataset]:
+    """Data sets with their current revisions, by title; the archived ones only when asked for."""
+    datasets = Dataset.objects.select_related("current_revision").order_by("title", "slug")
+    return datasets if with_archived else datasets.filter(archived_at__isnull=True)
+
+
+def dataset_detail(slug: str) -> Dataset:
+    """A data set with its current revision; raises UnknownName (a 404) with near names."""
+    dataset = Dataset.objects.filter(slug=slug).select_related("current_revision").first()
+    if dataset is None:
+        raise UnknownName("data set", slug, near_slugs(slug, Dataset.objects.values_list("slug", flat=True)))
+    if dataset.current_revision is not None:
+        dataset.current_revision.dataset = dataset
+    return dataset
+
+
+def source_list() -> QuerySet[Source]:
+    """Sources with how many models each has that are not archived (`model_count`)."""
+    return Source.objects.annotate(model_count=Count("models", filter=Q(models__archived_at__isnull=True))).order_by(
+        "kind", "title"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Whether an analysis can run on a pair; `reason` is None if so, else the sentence that says why not.
+
+    model is None for analyses of a data set alone, dataset None for those of a model alone.
+    """
+
+    entry: JobEntry
+    model: ModelRef | None
+    dataset: DatasetRef | None
+    reason: str | None
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether the analysis can run."""
+        return self.reason is None
+
+
+def analysis_entries(*needs: str) -> list[JobEntry]:
+    """The analyses whose jobs name exactly these ("model", "dataset", both); without arguments all that name any."""
+    return [entry for entry in ANALYSES if (set(entry.needs) == set(needs) if needs else entry.needs)]
+
+
+def which_fit(
+    kind: str | None = None, *, models: Sequence[ModelRef] = (), datasets: Sequence[DatasetRef] = ()
+) -> list[Fit]:
+    """For each analysis (or the one named `kind`) and each pair: does it fit, and if not, why not.
+
+    Analyses that need only a model give one Fit per model, those that need only a data set one each. No queries.
+    """
+    entries = [ANALYSES.get(kind)] if kind else analysis_entries()
+    fits = []
+    for entry in entries:
+        of_models: Sequence[ModelRef | None] = models if "model" in entry.needs else (None,)
+        of_datasets: Sequence[DatasetRef | None] = datasets if "dataset" in entry.needs else (None,)
+        if not entry.needs:
+            continue
+        fits += [
+            Fit(entry=entry, model=model, dataset=dataset, reason=entry.fits(model, dataset))
+            for model in of_models
+            for dataset in of_datasets
+        ]
+    return fits
