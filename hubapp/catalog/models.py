@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.enums import TextChoices
 from django.urls import reverse
 
 
-class Modality(models.TextChoices):
+class Modality(TextChoices):
     """What a model reads, and what a data set holds."""
 
     IMAGE = "image", "image"
@@ -18,7 +19,7 @@ class Modality(models.TextChoices):
 class Source(models.Model):
     """Where models come from: the built-in demo or a folder of checkpoints on disk."""
 
-    class Kind(models.TextChoices):
+    class Kind(TextChoices):
         """Ways to find models."""
 
         DEMO = "demo", "built-in demo"

@@ -176,7 +176,8 @@ class UnknownName(Http404):
 def model_detail(slug: str) -> Model:
     """A model with its source, current revision and its files; raises UnknownName (a 404) with near names."""
     files = Prefetch("current_revision__files", queryset=File.objects.order_by("-is_weights", "path"))
-    model = Model.objects.filter(slug=slug).select_related("current_revision", "source").prefetch_related(files).first()
+    found = Model.objects.filter(slug=slug).select_related("current_revision", "source").prefetch_related(files)
+    model: Model | None = found.first()
     if model is None:
         raise UnknownName("model", slug, near_slugs(slug, Model.objects.values_list("slug", flat=True)))
     if model.current_revision is not None:
@@ -197,7 +198,7 @@ def dataset_list(*, with_archived: bool = False) -> QuerySet[Dataset]:
 
 def dataset_detail(slug: str) -> Dataset:
     """A data set with its current revision; raises UnknownName (a 404) with near names."""
-    dataset = Dataset.objects.filter(slug=slug).select_related("current_revision").first()
+    dataset: Dataset | None = Dataset.objects.filter(slug=slug).select_related("current_revision").first()
     if dataset is None:
         raise UnknownName("data set", slug, near_slugs(slug, Dataset.objects.values_list("slug", flat=True)))
     if dataset.current_revision is not None:
