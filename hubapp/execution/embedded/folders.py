@@ -56,7 +56,7 @@ def runtime_dir(folder: Path) -> Path:
 
 
 def endpoints(folder: Path) -> Endpoints:
-    """Where PostgreSQL and Redis of the data folder `folder` answer. Starts nothing; makes the password where missing."""
+    """Where PostgreSQL and Redis of the data folder answer. Starts nothing; makes the password where missing."""
     runtime = runtime_dir(folder)
     database = {
         "NAME": DATABASE,

@@ -39,8 +39,8 @@ def start_lock(data: Path) -> Iterator[None]:
 class Lease:
     """The right to use the running services: they stay up while anybody holds a lease.
 
-    `stop` gives it back. Whoever gives back the last lease stops the servers, so that a command which ends does not take
-    them from under another one, and servers left behind by a killed command do not stay for ever.
+    `stop` gives it back. Whoever gives back the last lease stops the servers, so that a command which ends does not
+    take them from under another one, and servers left behind by a killed command do not stay for ever.
     """
 
     def __init__(self, data: Path) -> None:

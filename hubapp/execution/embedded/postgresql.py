@@ -15,7 +15,7 @@ from hubapp.execution.embedded.server import Server, clean_environment
 
 STATUS_LINE = 7  # of postmaster.pid, counted from 0: starting, ready, stopping (pg_ctl reads the same line)
 
-# For one machine of two cores that also computes. Every value here is on the command line, so that an old cluster gets it too.
+# For one machine of two cores that also computes. Given on the command line, so that an old cluster gets them too.
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -105,8 +105,8 @@ class PostgresServer(Server):
     def _create(self) -> None:
         """initdb into a draft folder, then role and database in single-user mode, then one rename.
 
-        initdb and the single-user mode ask the user database for a name; a uid of our own has none. As root both run under
-        an account that has one (nobody), in a folder that is handed to our own uid before the first real start.
+        initdb and the single-user mode ask the user database for a name; a uid of our own has none. As root both run
+        under an account that has one (nobody), in a folder that is handed to our own uid before the first real start.
         """
         final = self.home
         if final.exists() and any(final.iterdir()):
@@ -126,18 +126,14 @@ class PostgresServer(Server):
         self.home = draft
         try:
             with self._home() as (home, descriptors):
-                self._run_once(
-                    [str(program.with_name("initdb")), "-D", home, "-U", "postgres", f"--pwfile={secret}", *self._initdb_options()],
-                    descriptors, account,
-                )  # fmt: skip
+                initdb = [str(program.with_name("initdb")), "-D", home, "-U", "postgres", f"--pwfile={secret}"]
+                self._run_once([*initdb, *self._initdb_options()], descriptors, account)
+                quoted = password(self.data).replace("'", "''")
                 statements = (
-                    f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password(self.data)}'\n"
-                    f"CREATE DATABASE {DATABASE} OWNER {ROLE}\n"
+                    f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{quoted}'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
                 )
-                self._run_once(
-                    [str(program), "--single", "-D", home, "-c", "log_statement=none", "-c", "exit_on_error=on", "postgres"],
-                    descriptors, account, stdin=statements,
-                )  # fmt: skip
+                single = [str(program), "--single", "-D", home, "-c", "exit_on_error=on", "postgres"]
+                self._run_once(single, descriptors, account, stdin=statements)
             if self.uid is not None:
                 accounts.give(draft, self.uid, self.uid)
             if final.exists():
