@@ -11,7 +11,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number with fixed digits and a true minus sign; scientific where fixed digits would show nothing; else a dash."""
+    """A number with fixed digits and a true minus sign; scientific where those would show nothing; else a dash."""
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return DASH
     if isinstance(value, int) and not isinstance(value, bool):

@@ -146,12 +146,13 @@ def progress(done: int, total: int, note: str = "") -> SafeString:
 
 @register.simple_tag
 def chart(url: str, caption: str, height: int = 300) -> SafeString:
-    """A figure that `charts.js` fills from the address of its JSON: caption below, the values behind "Show as table"."""
+    """A figure that `charts.js` fills from the address of its JSON, with a caption and "Show as table"."""
     return format_html(
         '<figure class="hs-chart" data-chart="{}"><div class="hs-plot" style="height:{}px" role="img" aria-label="{}">'
         '<span class="hs-loading">Loading the chart …</span></div><figcaption>{}</figcaption>'
         "<details><summary>Show as table</summary>"
-        '<div class="hs-table-scroll" tabindex="0" role="region" aria-label="Values of the chart"></div></details></figure>',
+        '<div class="hs-table-scroll" tabindex="0" role="region" aria-label="Values of the chart"></div>'
+        "</details></figure>",
         url,
         height,
         caption,
@@ -168,7 +169,7 @@ def chart_scripts() -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def sort_header(context: template.Context, name: str, label: str, css: str = "", parameter: str = "sort") -> SafeString:
-    """A column header that sorts: the state lives in the address (`sort=name` or `sort=-name`), the sign in `aria-sort`."""
+    """A column header that sorts: `sort=name` or `sort=-name` in the address, the direction in `aria-sort`."""
     query = context["request"].GET.copy()
     current = query.get(parameter, "")
     query[parameter] = f"-{name}" if current == name else name
