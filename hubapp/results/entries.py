@@ -22,7 +22,7 @@ ENTRIES = (
     JobEntry(
         name="retention",
         title="Tidy up",
-        meaning="Deletes old log lines, files of results that no result names, and folders that ended runs left behind.",
+        meaning="Deletes old log lines, files that no result names, and folders that ended runs left behind.",
         target="hubapp.results.retention:run",
         params=RetentionSpec,
         queue="housekeeping",

@@ -100,7 +100,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def json_plain(value: Any) -> Any:
-    """The value in JSON's own types, numpy's included; not-a-number and infinities become null, which JSONB can hold."""
+    """The value in JSON's own types, numpy's included; not-a-number and infinities become null, as JSONB has none."""
     if isinstance(value, Mapping):
         return {str(key): json_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -2,6 +2,17 @@
 
 from hubapp.jobs.services.log import log_add, log_add_many, log_delete_old
 from hubapp.jobs.services.queue import BROKER_ERRORS, claimable, job_publish, jobs_publish, queue_lengths
+from hubapp.jobs.services.schedules import (
+    cron_check,
+    runs_next,
+    schedule_due_at,
+    schedule_pairs,
+    schedule_pause,
+    schedule_run,
+    schedule_save,
+    schedules_submit_due,
+    zone_get,
+)
 from hubapp.jobs.services.submit import Pair, Submission, batch_submit, job_submit, misfit
 from hubapp.jobs.services.sweep import (
     jobs_fail_overdue,
@@ -34,6 +45,7 @@ __all__ = [
     "Submission",
     "batch_submit",
     "claimable",
+    "cron_check",
     "job_cancel",
     "job_claim",
     "job_fail",
@@ -55,5 +67,13 @@ __all__ = [
     "parent_close",
     "parent_counts",
     "queue_lengths",
+    "runs_next",
+    "schedule_due_at",
+    "schedule_pairs",
+    "schedule_pause",
+    "schedule_run",
+    "schedule_save",
+    "schedules_submit_due",
     "timeout_sentence",
+    "zone_get",
 ]

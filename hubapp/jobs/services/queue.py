@@ -11,7 +11,7 @@ from uuid import UUID
 from celery import current_app
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
@@ -53,7 +53,10 @@ def broker_connection() -> Connection:
         "socket_connect_timeout": PUBLISH_SECONDS,
         "retry_on_timeout": False,
     }
-    return current_app.connection_for_write(transport_options=options, connect_timeout=PUBLISH_SECONDS)
+    connection: Connection = current_app.connection_for_write(
+        transport_options=options, connect_timeout=PUBLISH_SECONDS
+    )
+    return connection
 
 
 def job_publish(ids: Iterable[UUID]) -> bool:

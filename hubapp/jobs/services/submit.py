@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -84,7 +84,7 @@ def job_submit(
     params: dict[str, Any] | None = None,
     revision: Revision | None = None,
     dataset_revision: DatasetRevision | None = None,
-    requested_by: AbstractBaseUser | AnonymousUser | None = None,
+    requested_by: User | AnonymousUser | None = None,
     parent: Job | None = None,
     schedule: Schedule | None = None,
     due_at: datetime | None = None,
@@ -107,7 +107,7 @@ def job_submit(
     )
     if reason := misfit(entry, revision, dataset_revision):
         raise UserError(reason, field="model" if "model" in entry.needs else None)
-    user = requested_by if requested_by is not None and requested_by.is_authenticated else None
+    user = requested_by if isinstance(requested_by, User) else None
     with transaction.atomic():
         submission = _submit(request, user=user, parent=parent, schedule=schedule, due_at=due_at, rerun=rerun)
         if submission.is_new:
@@ -148,7 +148,7 @@ def _twin(request: _Request, *, rerun: bool) -> Submission | None:
 def _submit(
     request: _Request,
     *,
-    user: AbstractBaseUser | AnonymousUser | None,
+    user: User | None,
     parent: Job | None,
     schedule: Schedule | None,
     due_at: datetime | None,
@@ -191,7 +191,7 @@ def _submit(
     raise UserError("The same job keeps being started and stopped at this moment. Try again in a few seconds.")
 
 
-def _awaited(request: _Request, *, user: AbstractBaseUser | AnonymousUser | None, parent: Job | None) -> Job:
+def _awaited(request: _Request, *, user: User | None, parent: Job | None) -> Job:
     """The job whose result this one reads: same model and data set, submitted now unless it is there already."""
     entry = request.entry
     awaited = kind_get(entry.waits_for or "")
@@ -217,7 +217,7 @@ def batch_submit(
     title: str,
     pairs: Iterable[Pair],
     params: dict[str, Any] | None = None,
-    requested_by: AbstractBaseUser | AnonymousUser | None = None,
+    requested_by: User | AnonymousUser | None = None,
     schedule: Schedule | None = None,
     due_at: datetime | None = None,
     seed: int = 0,
@@ -230,7 +230,7 @@ def batch_submit(
     """
     entry = kind_get(kind)
     spec = params_clean(entry, params)
-    user = requested_by if requested_by is not None and requested_by.is_authenticated else None
+    user = requested_by if isinstance(requested_by, User) else None
     new: list[Job] = []
     linked: list[Job] = []
     lines: list[tuple[str, str]] = []
@@ -268,7 +268,7 @@ def batch_submit(
                 lines.append(("warning", f"{request.title} was left out: {error.message}"))
                 continue
             (new if submission.is_new else linked).append(submission.job)
-        parent.linked.add(*{job.pk for job in linked})
+        parent.linked.add(*linked)
         lines.append(("info", _batch_sentence(new, linked, left_out=len(lines))))
         LogLine.objects.bulk_create(LogLine(job=parent, level=level, text=text) for level, text in lines)
         transaction.on_commit(lambda: _batch_begin(parent, new))

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
@@ -189,7 +189,7 @@ def job_stop(job_id: UUID, *, token: UUID) -> bool:
     return bool(changed)
 
 
-def job_cancel(job_id: UUID, *, requested_by: AbstractBaseUser | AnonymousUser | None = None) -> Job:
+def job_cancel(job_id: UUID, *, requested_by: User | AnonymousUser | None = None) -> Job:
     """Cancel: a queued job ends at once, a running one at its next checkpoint, a parent with all its own children.
 
     A child that another job or parent counts on goes on without this parent. Nothing happens to a job that has ended.
