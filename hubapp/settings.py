@@ -127,6 +127,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "hubapp.ui.middleware.UserErrorMiddleware",
 ]
 ROOT_URLCONF = "hubapp.urls"
 WSGI_APPLICATION = "hubapp.wsgi.application"
@@ -225,6 +226,7 @@ JOB_TIME_LIMIT_SECONDS = env_int("HUBSCOPE_TIME_LIMIT_SECONDS", 4 * 3600, least=
 JOB_VISIBILITY_TIMEOUT_SECONDS = env_int(
     "HUBSCOPE_VISIBILITY_TIMEOUT_SECONDS", JOB_TIME_LIMIT_SECONDS * 11 // 10, least=1
 )
+JOB_FAULT_TEST = env_bool("HUBSCOPE_FAULT_TEST", default=False)  # lets the visibility timeout be too short
 WORKER_THREADS = env_int("HUBSCOPE_THREADS", 0)  # 0: all cores
 
 # Celery: a message carries one job id; acknowledged late, one at a time, never a result (docs/jobs.md).

@@ -3,7 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from hubapp.execution import health
+
 urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
     path("", include("hubapp.insights.urls")),
     path("", include("hubapp.catalog.urls")),
     path("", include("hubapp.jobs.urls")),

@@ -1,6 +1,21 @@
-"""Addresses of the room."""
+"""Addresses of results."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from hubapp.results import views
+from hubapp.ui.pages import page_paths
 
 app_name = "results"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    *page_paths("outcomes/<uuid:pk>/", views.outcome_detail, name="outcome_detail"),
+    path("outcomes/<uuid:pk>/charts/<slug:name>.json", views.outcome_chart, name="outcome_chart"),
+    path("outcomes/<uuid:pk>/files/<str:name>", views.artifact_download, name="artifact_download"),
+    *page_paths("models/<slug:slug>/filters/", views.model_filters, name="model_filters"),
+    *page_paths("models/<slug:slug>/scores/", views.model_scores, name="model_scores"),
+    *page_paths("datasets/<slug:slug>/ranking/", views.ranking, name="ranking"),
+    path("datasets/<slug:slug>/ranking/chart.json", views.ranking_chart, name="ranking_chart"),
+    *page_paths("datasets/<slug:slug>/fewshot/", views.fewshot, name="fewshot"),
+    path("datasets/<slug:slug>/fewshot/chart.json", views.fewshot_chart, name="fewshot_chart"),
+    *page_paths("compare/", views.compare, name="compare"),
+    path("compare/charts/<slug:name>.json", views.compare_chart, name="compare_chart"),
+]

@@ -1,0 +1,159 @@
+"""Two to six models side by side: facts, filters, and scores on every data set that one of them was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from hubapp.catalog.models import Dataset, Model
+from hubapp.results.models import Outcome, Score
+from hubapp.results.ranking import Place, pairs_of
+from hubapp.results.selectors import Column, outcome_list, ranking_columns, score_of
+from workers.kit import METRICS, UserError
+
+LEAST, MOST = 2, 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """One column of a data set over the compared models; `best` are the slugs that nothing shown beats separably."""
+
+    column: Column
+    scores: list[Score | None]
+    models: list[Model]
+    best: tuple[str, ...]
+    sentence: str
+
+    @property
+    def cells(self) -> list[tuple[Model, Score | None]]:
+        """Each model with its score."""
+        return list(zip(self.models, self.scores, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetComparison:
+    """The compared models on one data set."""
+
+    dataset: Dataset
+    rows: list[ScoreRow]
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether a few-shot evaluation was measured."""
+        return any(row.column.kind == "fewshot" for row in self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What the comparison page shows; lists follow the order of `models`."""
+
+    models: list[Model]
+    filters: list[Outcome | None]
+    datasets: list[DatasetComparison]
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether the filters of one of the models were looked at."""
+        return any(self.filters)
+
+    @property
+    def curve_query(self) -> str:
+        """The query of the few-shot page that shows these models."""
+        return "?" + urlencode([("models", model.slug) for model in self.models])
+
+    @property
+    def sentence(self) -> str:
+        """What is shown, in words."""
+        names = ", ".join(model.title for model in self.models)
+        count = len(self.datasets)
+        return f"{len(self.models)} models ({names}) over {count} data set{'' if count == 1 else 's'} with results."
+
+
+def comparison_of(slugs: Sequence[str]) -> Comparison:
+    """Compare the models of these slugs, in this order.
+
+    Raises UserError for fewer than two, more than six, or unknown models.
+    """
+    wanted = list(dict.fromkeys(slug for slug in slugs if slug))
+    if not LEAST <= len(wanted) <= MOST:
+        raise UserError(f"Choose {LEAST} to {MOST} models to compare; {len(wanted)} are chosen.", field="models")
+    by_slug = {
+        model.slug: model
+        for model in Model.objects.filter(slug__in=wanted, archived_at__isnull=True).select_related(
+            "current_revision", "source"
+        )
+    }
+    unknown = [slug for slug in wanted if slug not in by_slug]
+    if unknown:
+        raise UserError(f"There is no model {unknown[0]!r}. Look it up in the list of models.", field="models")
+    models = [by_slug[slug] for slug in wanted]
+    revisions = [model.current_revision for model in models if model.current_revision is not None]
+    filters = {outcome.revision_id: outcome for outcome in outcome_list("filterdb", revisions=revisions)}
+    return Comparison(
+        models=models,
+        filters=[filters.get(model.current_revision_id) for model in models],
+        datasets=_datasets(models, [revision.pk for revision in revisions]),
+    )
+
+
+def _datasets(models: Sequence[Model], revisions: Sequence[int]) -> list[DatasetComparison]:
+    columns = ranking_columns()
+    found: dict[str, dict[int, dict[int, Outcome]]] = {}
+    datasets: dict[int, Dataset] = {}
+    for kind in sorted({column.kind for column in columns}):
+        for outcome in outcome_list(kind, revisions=revisions):
+            data = outcome.dataset_revision
+            if data is None or outcome.revision_id is None or data.dataset.current_revision_id != data.pk:
+                continue
+            datasets[data.pk] = data.dataset
+            found.setdefault(kind, {}).setdefault(data.pk, {})[outcome.revision_id] = outcome
+    compared = []
+    for key, dataset in sorted(datasets.items(), key=lambda item: item[1].slug):
+        rows = [
+            row
+            for column in columns
+            if (row := _row(models, column=column, outcomes=found.get(column.kind, {}).get(key, {}))) is not None
+        ]
+        compared.append(DatasetComparison(dataset=dataset, rows=rows))
+    return compared
+
+
+def _row(models: Sequence[Model], *, column: Column, outcomes: dict[int, Outcome]) -> ScoreRow | None:
+    scores: list[Score | None] = []
+    places = []
+    for model in models:
+        outcome = outcomes.get(model.current_revision_id or 0)
+        score = score_of(outcome, column) if outcome else None
+        scores.append(score)
+        if score is not None and score.value is not None:
+            places.append(Place(model=model, scores={column.key: score}))
+    if not places:
+        return None
+    sign = 1 if column.kind != "transferability" or METRICS.get(column.metric).higher_is_better else -1
+    places.sort(key=lambda place: -sign * (place.scores[column.key].value or 0.0))
+    pairs = pairs_of(places, column=column, found=outcomes)
+    leader = places[0].model
+    best = [leader.slug]
+    if pairs:
+        best += [names[1] for names, pair in pairs.items() if names[0] == leader.slug and not pair.is_separable]
+    return ScoreRow(
+        column=column,
+        models=list(models),
+        scores=scores,
+        best=tuple(best),
+        sentence=_sentence(places, best, has_pairs=bool(pairs)),
+    )
+
+
+def _sentence(places: Sequence[Place], best: Sequence[str], *, has_pairs: bool) -> str:
+    if len(places) == 1:
+        return f"Only {places[0].model.title} was measured."
+    if not has_pairs:
+        return f"{places[0].model.title} leads; nothing was kept to test the difference."
+    titles = {place.model.slug: place.model.title for place in places}
+    if len(best) == 1:
+        return f"{titles[best[0]]} leads, separable from the rest."
+    if len(best) == len(places):
+        return "Not separable."
+    return f"{titles[best[0]]} leads, not separable from {', '.join(titles[slug] for slug in best[1:])}."

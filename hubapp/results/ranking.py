@@ -1,0 +1,293 @@
+"""The ranking of models on one data set: their scores, and which places mean nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.core.cache import cache
+from redis.exceptions import RedisError
+
+from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
+from hubapp.catalog.selectors import dataset_ref, model_ref, revisions_for_refs
+from hubapp.results.models import Outcome, Score
+from hubapp.results.selectors import Column, jobs_unfinished, models_for, outcome_list, ranking_columns, score_of
+from workers.kit import ANALYSES, METRICS, UserError, digest_of
+from workers.statistics.bootstrap import bootstrap_weights
+from workers.statistics.paired import Difference, combined_difference, holm_corrected, paired_difference
+from workers.statistics.ranks import place_ranges, rank_agreement
+
+DRAWS = 1000
+CACHE_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One model's row of a ranking.
+
+    scores    by column key; a missing key means not run
+    best, worst   the places it can hold, given what can be told apart; None without a score
+    not_separable   slugs of the models that cannot be told apart from it
+    reason    why nothing can be computed for it, where that is so
+    is_running   a job of it on this data set is queued or running
+    """
+
+    model: Model
+    scores: dict[str, Score]
+    best: int | None = None
+    worst: int | None = None
+    not_separable: tuple[str, ...] = ()
+    reason: str = ""
+    is_running: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The models of a data set in the order of one column, best first; those without a score at the end."""
+
+    dataset: Dataset
+    columns: list[Column]
+    by: Column
+    places: list[Place]
+    left_out: list[Place] = field(default_factory=list)
+    agreement: dict[str, float | None] = field(default_factory=dict)  # τ-b of each column with the sort column
+    convention: str = ""
+    pairs_kind: str = ""  # how pairs were compared, in words
+
+    @property
+    def caption(self) -> str:
+        """What the chart shows, in words."""
+        return f"{self.by.title} on {self.dataset.title}, with 95% intervals. {self.by.meaning}"
+
+    @property
+    def chart_height(self) -> int:
+        """Pixels that the chart needs: a line a model."""
+        return 90 + 34 * len([place for place in self.places if self.by.key in place.scores])
+
+    @property
+    def sentence(self) -> str:
+        """What is shown, in words."""
+        scored = [place for place in self.places if self.by.key in place.scores]
+        if not scored:
+            return f"No model has been scored on {self.dataset.title} yet."
+        first = scored[0]
+        text = f"{len(scored)} of {len(self.places)} models that can read {self.dataset.title}, by {self.by.title}."
+        if first.not_separable:
+            titles = {place.model.slug: place.model.title for place in scored}
+            names = [titles[slug] for slug in first.not_separable if slug in titles]
+            return f"{text} {first.model.title} leads, not separable from {_enumerate(names)}."
+        return f"{text} {first.model.title} leads, separable from all others." if len(scored) > 1 else text
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    if len(names) <= 1:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ranking_of(dataset: Dataset, *, by: str = "") -> Ranking:
+    """The ranking of a data set's current revision, sorted by the column of key `by` (default: the first with scores).
+
+    Raises UserError for an unknown column. Costs a constant number of queries; comparisons are cached by outcome.
+    """
+    revision = dataset.current_revision
+    if revision is None:
+        raise UserError(f"{dataset.title} has no revision yet. Import it again.")
+    columns = ranking_columns()
+    found = {kind: _by_model(kind, revision) for kind in sorted({column.kind for column in columns})}
+    column = _column_by(columns, by, found)
+    running = {job.revision_id for job in jobs_unfinished(dataset_revision=revision)}
+    models = models_for(dataset.modality)
+    scores_by_model = {model.pk: _scores_of(model, columns, found) for model in models}
+    reasons = _reasons([model for model in models if not scores_by_model[model.pk]], revision)
+    places: list[Place] = []
+    left_out: list[Place] = []
+    for model in models:
+        scores, reason = scores_by_model[model.pk], reasons.get(model.pk, "")
+        place = Place(model=model, scores=scores, reason=reason, is_running=model.current_revision_id in running)
+        (left_out if reason else places).append(place)
+    ordered = _sorted(places, column)
+    pairs = pairs_of([p for p in ordered if column.key in p.scores], column=column, found=found[column.kind])
+    agreement = {c.key: _agreement(ordered, column, c) for c in columns if c.key != column.key}
+    return Ranking(
+        dataset=dataset,
+        columns=columns,
+        by=column,
+        places=_with_places(ordered, column, pairs),
+        left_out=left_out,
+        agreement={key: value for key, (value, _) in agreement.items()},
+        convention=next((words for _, words in agreement.values() if words), ""),
+        pairs_kind=next((pair.kind for pair in pairs.values()), ""),
+    )
+
+
+def _reasons(models: Sequence[Model], data: DatasetRevision) -> dict[int, str]:
+    """Why nothing can be computed for these models, by model; those that fit are left out."""
+    wanted = [model.current_revision_id for model in models if model.current_revision_id is not None]
+    data_ref = dataset_ref(data)
+    fits = ANALYSES.get("transferability").fits
+    refs = {
+        revision.model_id: model_ref(revision)
+        for revision in revisions_for_refs(Revision.objects.filter(pk__in=wanted))
+    }
+    return {key: reason for key, ref in refs.items() if (reason := fits(ref, data_ref))}
+
+
+def _by_model(kind: str, revision: DatasetRevision) -> dict[int, Outcome]:
+    outcomes = outcome_list(kind, dataset_revision=revision)
+    return {outcome.revision_id: outcome for outcome in outcomes if outcome.revision_id is not None}
+
+
+def _scores_of(model: Model, columns: Sequence[Column], found: dict[str, dict[int, Outcome]]) -> dict[str, Score]:
+    scores = {}
+    for column in columns:
+        outcome = found[column.kind].get(model.current_revision_id or 0)
+        score = score_of(outcome, column) if outcome else None
+        if score is not None and score.value is not None:
+            scores[column.key] = score
+    return scores
+
+
+def _column_by(columns: list[Column], by: str, found: dict[str, dict[int, Outcome]]) -> Column:
+    if by:
+        for column in columns:
+            if column.key == by:
+                return column
+        raise UserError(f"There is no column {by!r}. Known: {', '.join(column.key for column in columns)}.", field="by")
+    preferred = [column for column in columns if column.key == "accuracy@all"] + columns
+    return next((column for column in preferred if found[column.kind]), columns[0])
+
+
+def _sorted(places: list[Place], column: Column) -> list[Place]:
+    sign = -1 if column.kind != "transferability" or METRICS.get(column.metric).higher_is_better else 1
+
+    def key(place: Place) -> tuple[bool, float, str]:
+        score = place.scores.get(column.key)
+        value = score.value if score is not None and score.value is not None else 0.0
+        return score is None, sign * value, place.model.slug
+
+    return sorted(places, key=key)
+
+
+def _agreement(places: Sequence[Place], a: Column, b: Column) -> tuple[float | None, str]:
+    both = [place for place in places if a.key in place.scores and b.key in place.scores]
+    if len(both) < 3:
+        return None, ""
+    values = [[place.scores[column.key].value or 0.0 for place in both] for column in (a, b)]
+    found = rank_agreement(values[0], values[1])
+    return found.value, found.convention
+
+
+def _with_places(places: list[Place], column: Column, pairs: dict[tuple[str, str], Difference]) -> list[Place]:
+    slugs = [place.model.slug for place in places if column.key in place.scores]
+    if not pairs:
+        return places
+    separable = {names: pair.is_separable for names, pair in pairs.items()}
+    ranges = place_ranges(slugs, separable)
+    ranked = []
+    for place in places:
+        slug = place.model.slug
+        if slug not in ranges:
+            ranked.append(place)
+            continue
+        same = tuple(
+            other
+            for other in slugs
+            if other != slug and not separable.get((slug, other), separable.get((other, slug), True))
+        )
+        ranked.append(
+            Place(
+                model=place.model,
+                scores=place.scores,
+                best=ranges[slug][0],
+                worst=ranges[slug][1],
+                not_separable=same,
+                is_running=place.is_running,
+            )
+        )
+    return ranked
+
+
+def pairs_of(
+    places: Sequence[Place], *, column: Column, found: dict[int, Outcome]
+) -> dict[tuple[str, str], Difference]:
+    """Every pair of models compared on one column, Holm-corrected over the pairs shown; cached by outcome."""
+    if len(places) < 2:
+        return {}
+    outcomes = [found[place.model.current_revision_id or 0] for place in places]
+    names = list(itertools.combinations([place.model.slug for place in places], 2))
+    key = "pairs:" + digest_of([column.key, [str(outcome.pk) for outcome in outcomes]])
+    stored = _cached(key)
+    if stored is None:
+        differences = _differences(outcomes, column)
+        stored = [] if differences is None else list(holm_corrected(differences))
+        _keep(key, stored)
+    return dict(zip(names, stored, strict=True)) if stored else {}
+
+
+def _cached(key: str) -> list[Difference] | None:
+    """What the cache holds; nothing while Redis is away, so that pages outlive it."""
+    try:
+        found = cache.get(key)
+    except RedisError:
+        return None
+    return None if found is None else [Difference(**values) for values in found]
+
+
+def _keep(key: str, differences: Sequence[Difference]) -> None:
+    with contextlib.suppress(RedisError):
+        cache.set(key, [dataclasses.asdict(difference) for difference in differences], CACHE_SECONDS)
+
+
+def _differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference] | None:
+    """Differences of all pairs in the order of itertools.combinations; None where nothing was kept to compare by."""
+    if column.kind == "fewshot":
+        return _fewshot_differences(outcomes, column)
+    scores = [score_of(outcome, column) for outcome in outcomes]
+    if any(score is None or len(score.replicates) < 2 for score in scores):
+        return None
+    if len({len(score.replicates) for score in scores if score is not None}) > 1:
+        return None
+    return [
+        paired_difference(a.replicates, b.replicates, a_score=a.value, b_score=b.value)
+        for a, b in itertools.combinations([score for score in scores if score is not None], 2)
+    ]
+
+
+def _fewshot_differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference] | None:
+    predictions = [fewshot_predictions(outcome, head=column.head, shots=column.shots or 0) for outcome in outcomes]
+    if any(found is None for found in predictions):
+        return None
+    kept = [found for found in predictions if found is not None]
+    labels = kept[0][1]
+    if any(other.shape != labels.shape or (other != labels).any() for _, other in kept):
+        return None  # not the same test rows: nothing can be paired
+    weights = bootstrap_weights(len(labels), draws=DRAWS, seed=0)
+    return [
+        combined_difference(a, b, labels, metric=column.metric, weights=weights)
+        for (a, _), (b, _) in itertools.combinations(kept, 2)
+    ]
+
+
+def fewshot_predictions(
+    outcome: Outcome, *, head: str, shots: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    """Test logits (R, N, C) and labels (N,), as indices of C, that a few-shot outcome kept for one head and k."""
+    artifact = next((kept for kept in outcome.artifacts.all() if kept.name == "predictions.npz"), None)
+    if artifact is None:
+        return None
+    path = Path(settings.FILES_DIR) / artifact.location
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        name = f"{head}.k{shots}.logits"
+        if name not in arrays:
+            return None
+        return np.asarray(arrays[name]), np.searchsorted(arrays["present_classes"], arrays["labels"])

@@ -1,0 +1,179 @@
+"""What was found: the newest outcome of each analysis for each model and data set. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
+from hubapp.jobs.models import Job
+from hubapp.results.models import Outcome, Score
+from workers.kit import ANALYSES, METRICS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A number that a ranking or a comparison shows for each model.
+
+    key     identifier in URLs ("knn", "accuracy@8")
+    title   heading
+    meaning one sentence, shown on the heading
+    kind    the analysis that measures it
+    metric, head, shots   which of its scores
+    digits  decimals shown
+    """
+
+    key: str
+    title: str
+    meaning: str
+    kind: str
+    metric: str
+    head: str = ""
+    shots: int | None = None
+    digits: int = 3
+
+
+def ranking_columns() -> list[Column]:
+    """The columns of a data set's ranking: each registered metric, then few-shot accuracy at 8 and all labels."""
+    columns = [
+        Column(key=entry.name, title=entry.title, meaning=entry.meaning, kind="transferability", metric=entry.name)
+        for entry in METRICS
+    ]
+    for shots, words in ((8, "8 labels a class"), (0, "all labels of the training pool")):
+        columns.append(
+            Column(
+                key=f"accuracy@{shots or 'all'}",
+                title=f"Accuracy, {shots or 'all'} {'shots' if shots else 'labels'}",
+                meaning=f"Share of test rows that logistic regression on the frozen features gets right, with {words}.",
+                kind="fewshot",
+                metric="accuracy",
+                head="logistic",
+                shots=shots,
+            )
+        )
+    return columns
+
+
+def outcome_list(
+    kind: str, *, revisions: Iterable[Revision | int] = (), dataset_revision: DatasetRevision | None = None
+) -> list[Outcome]:
+    """The newest unarchived outcome of each (revision, data set revision) of an analysis.
+
+    Newest by analysis version first, then by time. Costs three queries (outcomes, scores, artifacts).
+    """
+    rows: QuerySet[Outcome] = Outcome.objects.filter(kind=kind, archived_at__isnull=True)
+    wanted = list(revisions)
+    if wanted:
+        rows = rows.filter(revision__in=wanted)
+    if dataset_revision is not None:
+        rows = rows.filter(dataset_revision=dataset_revision)
+    rows = (
+        rows.order_by("revision_id", "dataset_revision_id", "-created_at")
+        .distinct("revision_id", "dataset_revision_id")
+        .select_related("revision__model", "dataset_revision__dataset")
+        .prefetch_related("scores", "artifacts")
+    )
+    return list(rows)
+
+
+def outcome_latest(kind: str, *, revision: Revision, dataset_revision: DatasetRevision | None = None) -> Outcome | None:
+    """The newest unarchived outcome of one analysis for one model revision (and data set revision)."""
+    return (
+        Outcome.objects.filter(
+            kind=kind, revision=revision, dataset_revision=dataset_revision, archived_at__isnull=True
+        )
+        .select_related("revision__model", "dataset_revision__dataset", "job")
+        .prefetch_related("scores")
+        .order_by("-created_at")
+        .first()
+    )
+
+
+def score_of(outcome: Outcome, column: Column) -> Score | None:
+    """The score of an outcome that a column shows; reads the prefetched scores."""
+    for score in outcome.scores.all():
+        if score.metric == column.metric and score.head == column.head and score.shots == column.shots:
+            return score
+    return None
+
+
+def jobs_unfinished(*, revision: Revision | None = None, dataset_revision: DatasetRevision | None = None) -> list[Job]:
+    """Queued and running jobs of a model revision and/or a data set revision."""
+    rows = Job.objects.filter(status__in=[Job.Status.QUEUED, Job.Status.RUNNING], is_parent=False)
+    if revision is not None:
+        rows = rows.filter(revision=revision)
+    if dataset_revision is not None:
+        rows = rows.filter(dataset_revision=dataset_revision)
+    return list(rows.select_related("revision__model", "dataset_revision__dataset"))
+
+
+def models_for(modality: str) -> list[Model]:
+    """The active models that read a modality, with their current revision."""
+    return list(
+        Model.objects.filter(archived_at__isnull=True, modality=modality, current_revision__isnull=False)
+        .select_related("current_revision")
+        .order_by("slug")
+    )
+
+
+def datasets_for(modality: str) -> list[Dataset]:
+    """The active data sets of a modality, with their current revision."""
+    return list(
+        Dataset.objects.filter(archived_at__isnull=True, modality=modality, current_revision__isnull=False)
+        .select_related("current_revision")
+        .order_by("slug")
+    )
+
+
+def analysis_title(kind: str) -> str:
+    """What a page calls an analysis; the kind itself when it is no longer registered."""
+    return ANALYSES.get(kind).title if kind in ANALYSES else kind
+
+
+def outcome_json(outcome: Outcome) -> dict[str, object]:
+    """An outcome as its JSON twin shows it, whole."""
+    return {
+        "id": str(outcome.pk),
+        "kind": outcome.kind,
+        "analysis_version": outcome.analysis_version,
+        "params": outcome.params,
+        "model": outcome.revision.model.slug if outcome.revision else None,
+        "model_revision": outcome.revision.digest if outcome.revision else None,
+        "dataset": outcome.dataset_revision.dataset.slug if outcome.dataset_revision else None,
+        "dataset_revision": outcome.dataset_revision.digest if outcome.dataset_revision else None,
+        "created_at": outcome.created_at.isoformat(),
+        "summary": outcome.summary,
+        "scores": [score_json(score) for score in outcome.scores.all()],
+        "tables": outcome.tables,
+        "artifacts": [
+            {"name": artifact.name, "sha256": artifact.digest, "size_bytes": artifact.size_bytes}
+            for artifact in outcome.artifacts.all()
+        ],
+        "provenance": outcome.provenance,
+    }
+
+
+def score_json(score: Score) -> dict[str, object]:
+    """A score as JSON twins show it."""
+    return {
+        "metric": score.metric,
+        "head": score.head or None,
+        "shots": "all" if score.shots == 0 else score.shots,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "interval": score.interval,
+        "replicates": score.replicates,
+        "note": score.note,
+    }
+
+
+def table_rows(outcome: Outcome, name: str) -> list[dict[str, object]]:
+    """The rows of a stored table as dictionaries; empty if the outcome has no such table."""
+    table = outcome.tables.get(name)
+    if not table:
+        return []
+    columns: Sequence[str] = table["columns"]
+    return [dict(zip(columns, row, strict=True)) for row in table["rows"]]

@@ -1,0 +1,273 @@
+"""Pages of results: outcomes, panels of the model page, ranking, few-shot curves, comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from hubapp.catalog.models import Dataset, Model
+from hubapp.catalog.selectors import dataset_ref, model_ref
+from hubapp.jobs.services import misfit
+from hubapp.results import figures
+from hubapp.results.comparison import comparison_of
+from hubapp.results.curves import curves_of
+from hubapp.results.models import Artifact, Outcome, Score
+from hubapp.results.ranking import Place, ranking_of
+from hubapp.results.selectors import (
+    analysis_title,
+    datasets_for,
+    jobs_unfinished,
+    outcome_json,
+    outcome_latest,
+    outcome_list,
+    ranking_columns,
+    score_json,
+    score_of,
+    table_rows,
+)
+from hubapp.ui.pages import json_response, page
+from workers.kit import ANALYSES
+
+
+def _outcome(pk: UUID) -> Outcome:
+    rows = Outcome.objects.select_related("revision__model", "dataset_revision__dataset", "job")
+    return get_object_or_404(rows.prefetch_related("scores", "artifacts"), pk=pk)
+
+
+@require_safe
+def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Everything that one job found, with its provenance."""
+    outcome = _outcome(pk)
+    context = {
+        "outcome": outcome,
+        "title": analysis_title(outcome.kind),
+        "charts": figures.outcome_charts(outcome),
+        "provenance": figures.provenance_rows(outcome.provenance),
+        "tables": {name: table for name, table in outcome.tables.items() if table["rows"]},
+    }
+    return page(request, "results/outcome_detail.html", context, data=lambda: outcome_json(outcome))
+
+
+@require_safe
+def outcome_chart(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
+    """A chart of an outcome; it never changes, so it is cached for good."""
+    figure = figures.outcome_chart(_outcome(pk), name)
+    if figure is None:
+        raise Http404(f"This outcome has no chart named {name}.")
+    return json_response(request, figure, is_immutable=True)
+
+
+@require_safe
+def artifact_download(request: HttpRequest, pk: UUID, name: str) -> FileResponse:
+    """A file of an outcome, as an attachment."""
+    artifact = get_object_or_404(Artifact, outcome_id=pk, name=name)
+    path = settings.FILES_DIR / artifact.location
+    if not path.is_file():
+        raise Http404("The file is no longer in the store. Run the analysis again.")
+    return FileResponse(path.open("rb"), as_attachment=True, filename=artifact.name, content_type=artifact.media_type)
+
+
+def _model(slug: str) -> Model:
+    model: Model = get_object_or_404(Model.objects.select_related("current_revision"), slug=slug)
+    return model
+
+
+def _dataset(slug: str) -> Dataset:
+    dataset: Dataset = get_object_or_404(Dataset.objects.select_related("current_revision"), slug=slug)
+    return dataset
+
+
+@require_safe
+def model_filters(request: HttpRequest, slug: str) -> HttpResponse:
+    """The filter report of a model: what its 3 × 3 layers look like, layer by layer."""
+    model = _model(slug)
+    revision = model.current_revision
+    outcome = outcome_latest("filterdb", revision=revision) if revision else None
+    jobs = [job for job in jobs_unfinished(revision=revision) if job.kind == "filterdb"] if revision else []
+    context = {
+        "model": model,
+        "outcome": outcome,
+        "job": jobs[0] if jobs else None,
+        "layers": table_rows(outcome, "layers") if outcome else [],
+        "charts": figures.outcome_charts(outcome) if outcome else [],
+        "reason": misfit(ANALYSES.get("filterdb"), revision, None) if revision and outcome is None else "",
+    }
+    template = "results/_model_filters.html" if request.headers.get("HX-Request") else "results/model_filters.html"
+    return page(request, template, context, data=lambda: outcome_json(outcome) if outcome else {"outcome": None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOnDataset:
+    """A row of a model's scores: one data set, with the reason where the model cannot run on it."""
+
+    dataset: Dataset
+    cells: dict[str, Score | None]
+    reason: str
+    is_running: bool
+    has_scores: bool
+
+
+@require_safe
+def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
+    """How a model's features do on each data set that it can read."""
+    model = _model(slug)
+    revision = model.current_revision
+    columns = ranking_columns()
+    found = {
+        (outcome.kind, outcome.dataset_revision_id): outcome
+        for kind in sorted({column.kind for column in columns})
+        for outcome in (outcome_list(kind, revisions=[revision]) if revision else [])
+    }
+    running = {job.dataset_revision_id for job in jobs_unfinished(revision=revision)} if revision else set()
+    reference = model_ref(revision) if revision else None
+    fits = ANALYSES.get("transferability").fits
+    rows: list[ModelOnDataset] = []
+    for dataset in datasets_for(model.modality) if model.modality else []:
+        data = dataset.current_revision
+        cells: dict[str, Score | None] = {}
+        for column in columns:
+            outcome = found.get((column.kind, dataset.current_revision_id))
+            cells[column.key] = score_of(outcome, column) if outcome else None
+        rows.append(
+            ModelOnDataset(
+                dataset=dataset,
+                cells=cells,
+                reason=(fits(reference, dataset_ref(data)) or "") if reference and data else "",
+                is_running=dataset.current_revision_id in running,
+                has_scores=any(cells.values()),
+            )
+        )
+    context = {"model": model, "columns": columns, "rows": rows}
+    template = "results/_model_scores.html" if request.headers.get("HX-Request") else "results/model_scores.html"
+
+    def twin() -> list[dict[str, Any]]:
+        return [
+            {
+                "dataset": row.dataset.slug,
+                "reason": row.reason or None,
+                "scores": {key: score_json(cell) if cell else None for key, cell in row.cells.items()},
+            }
+            for row in rows
+        ]
+
+    return page(request, template, context, data=twin)
+
+
+def _place_json(place: Place) -> dict[str, Any]:
+    return {
+        "model": place.model.slug,
+        "places": [place.best, place.worst] if place.best else None,
+        "not_separable_from": place.not_separable,
+        "reason": place.reason or None,
+        "scores": {key: score_json(score) for key, score in place.scores.items()},
+    }
+
+
+@require_safe
+def ranking(request: HttpRequest, slug: str) -> HttpResponse:
+    """The models that can read a data set, best first, with what can and cannot be told apart."""
+    dataset = _dataset(slug)
+    found = ranking_of(dataset, by=request.GET.get("by", ""))
+    limit = request.GET.get("limit", "")
+    context = {
+        "dataset": dataset,
+        "ranking": found,
+        "places": found.places[: int(limit)] if limit.isdigit() else found.places,
+        "is_short": limit.isdigit(),
+        "kind_entries": [ANALYSES.get(kind) for kind in ("transferability", "fewshot")],
+    }
+    is_panel = bool(request.headers.get("HX-Request"))
+    template = "results/_ranking_short.html" if is_panel and limit.isdigit() else "results/_ranking.html"
+
+    def data() -> dict[str, Any]:
+        return {
+            "dataset": dataset.slug,
+            "sentence": found.sentence,
+            "by": found.by.key,
+            "columns": [
+                {"key": column.key, "title": column.title, "meaning": column.meaning} for column in found.columns
+            ],
+            "pairs": found.pairs_kind or None,
+            "agreement": {"convention": found.convention or None, "with_by": found.agreement},
+            "models": [_place_json(place) for place in found.places],
+            "left_out": [_place_json(place) for place in found.left_out],
+        }
+
+    return page(request, template if is_panel else "results/ranking.html", context, data=data)
+
+
+@require_safe
+def ranking_chart(request: HttpRequest, slug: str) -> HttpResponse:
+    """The ranking's sort column as dots with intervals."""
+    return json_response(request, figures.ranking_chart(ranking_of(_dataset(slug), by=request.GET.get("by", ""))))
+
+
+@require_safe
+def fewshot(request: HttpRequest, slug: str) -> HttpResponse:
+    """Quality over the number of labels for each model on a data set."""
+    dataset = _dataset(slug)
+    curves = curves_of(dataset, query=request.GET)
+    return page(request, "results/fewshot.html", {"dataset": dataset, "curves": curves}, data=curves.as_json)
+
+
+@require_safe
+def fewshot_chart(request: HttpRequest, slug: str) -> HttpResponse:
+    """The few-shot curves with bands."""
+    return json_response(request, figures.fewshot_chart(curves_of(_dataset(slug), query=request.GET)))
+
+
+def _compared(request: HttpRequest) -> list[str]:
+    values = request.GET.getlist("models")
+    return [slug.strip() for value in values for slug in value.split(",") if slug.strip()]
+
+
+@require_safe
+def compare(request: HttpRequest) -> HttpResponse:
+    """Two to six models side by side; without a choice, how to make one."""
+    slugs = _compared(request)
+    choices = list(Model.objects.filter(archived_at__isnull=True).order_by("title").only("slug", "title"))
+    if not slugs:
+        nothing = {"comparison": None, "choices": choices, "chosen": []}
+        return page(request, "results/compare.html", nothing, data={"models": []})
+    comparison = comparison_of(slugs)
+
+    def data() -> dict[str, Any]:
+        return {
+            "models": [model.slug for model in comparison.models],
+            "sentence": comparison.sentence,
+            "filters": [outcome.summary if outcome else None for outcome in comparison.filters],
+            "datasets": {
+                compared.dataset.slug: {
+                    row.column.key: {
+                        "scores": [score_json(score) if score else None for score in row.scores],
+                        "best": row.best,
+                        "sentence": row.sentence,
+                    }
+                    for row in compared.rows
+                }
+                for compared in comparison.datasets
+            },
+        }
+
+    context = {
+        "comparison": comparison,
+        "choices": choices,
+        "chosen": slugs,
+        "models_query": ",".join(model.slug for model in comparison.models),
+    }
+    return page(request, "results/compare.html", context, data=data)
+
+
+@require_safe
+def compare_chart(request: HttpRequest, name: str) -> HttpResponse:
+    """A chart of the comparison: "filters" or "scores-<data set>"."""
+    figure = figures.comparison_chart(comparison_of(_compared(request)), name)
+    if figure is None:
+        raise Http404(f"The comparison has no chart named {name}.")
+    return json_response(request, figure)
