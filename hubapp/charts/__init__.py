@@ -7,6 +7,7 @@ from hubapp.charts.filters import (
     layer_health,
     sparsity_over_depth,
 )
+from hubapp.charts.frame import Figure
 from hubapp.charts.rows import BinRow, ComponentRow, Estimate, LayerRow, Pair, Series, ShotPoint
 from hubapp.charts.scores import comparison, fewshot_curves, ranking, score_scatter
 
@@ -14,6 +15,7 @@ __all__ = [
     "BinRow",
     "ComponentRow",
     "Estimate",
+    "Figure",
     "LayerRow",
     "Pair",
     "Series",

@@ -1,7 +1,7 @@
 """What every chart shares: palette, markers, axes, the table behind it, and what is shown when there is nothing.
 
-Colours are written in the light theme's palette (after Okabe and Ito 2008, darkened for white paper); `meta.palette` names
-the style sheet's variable of each, and the page's script puts the current theme's colour in its place.
+Colours are written in the light theme's palette (after Okabe and Ito 2008, darkened for white paper). `meta.palette`
+names the style sheet's variable of each, and the page's script puts the current theme's colour in its place.
 """
 
 from __future__ import annotations

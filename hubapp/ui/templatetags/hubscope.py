@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import template
+from django.core.paginator import Page
 from django.forms import BoundField
 from django.forms.widgets import CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
 from django.templatetags.static import static
@@ -32,6 +33,7 @@ STATUS_LOOK = {
     "sparse": "warn",
     "archived": "off",
 }
+OWN_ATTRS = {"class", "tall", "label"}  # of a table: read by ui/table.html
 WITHOUT_CONDITIONS = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "isc", "unlicense", "0bsd"}
 
 register.filter("bytes", words.size)
@@ -265,6 +267,43 @@ def bootstrap(field: BoundField) -> SafeString:
 def is_checkbox(field: BoundField) -> bool:
     """Whether the field is one checkbox, whose label stands behind it."""
     return isinstance(field.field.widget, CheckboxInput)
+
+
+@register.filter
+def table_attrs(table: Any) -> SafeString:
+    """The attributes of a django-tables2 table, our class among them."""
+    classes = f"hs-table {table.attrs.get('class', '')}".strip()
+    others = {name: value for name, value in table.attrs.items() if isinstance(value, str) and name not in OWN_ATTRS}
+    return _attributes({**others, "class": classes})
+
+
+@register.filter
+def th_attrs(column: Any) -> SafeString:
+    """The attributes of a django-tables2 column's header, with the direction that it is sorted in."""
+    attrs = dict(column.attrs["th"])
+    if column.orderable:
+        is_sorted = bool(column.order_by_alias) and column.is_ordered
+        state = "none" if not is_sorted else "descending" if column.order_by_alias.is_descending else "ascending"
+        attrs["aria-sort"] = state
+    if attrs.get("class"):
+        names = [name for name in attrs["class"].split() if name not in {"orderable", "asc", "desc"}]
+        attrs["class"] = " ".join(names)
+    return _attributes(attrs)
+
+
+@register.filter
+def table_count(shown: Page[Any]) -> str:
+    """What a page of a table shows, in words."""
+    total = shown.paginator.count
+    if total == 0:
+        return "Nothing to show."
+    if shown.paginator.num_pages == 1:
+        return f"{words.grouped(total)} {'row' if total == 1 else 'rows'}."
+    return f"{words.grouped(shown.start_index())}–{words.grouped(shown.end_index())} of {words.grouped(total)} rows."
+
+
+def _attributes(values: dict[str, Any]) -> SafeString:
+    return format_html_join(" ", '{}="{}"', ((name, value) for name, value in values.items() if value))
 
 
 @register.filter
