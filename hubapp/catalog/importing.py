@@ -102,9 +102,14 @@ class ReadFiles:
     error_message: str = ""
 
 
-def files_read(files: Sequence[ImportFile]) -> ReadFiles:
-    """Identify every file by content and read the headers of the weight files; never raises for a corrupt one."""
-    formats = {file.path: _format_of(file) for file in files}
+def files_read(files: Sequence[ImportFile], *, error_message: str = "") -> ReadFiles:
+    """Identify every file by content and read the headers of the weight files; never raises for a corrupt one.
+
+    With an `error_message` it is known already that they are not complete, and they are not read.
+    """
+    formats = _formats(files)
+    if error_message:
+        return ReadFiles(formats=formats, headers=(), error_message=error_message)
     weights = [file.location for file in files if file.is_weights]
     if not weights:
         return ReadFiles(formats=formats, headers=(), error_message="There is no weight file in this model.")
@@ -118,6 +123,10 @@ def files_read(files: Sequence[ImportFile]) -> ReadFiles:
     if not headers:
         return ReadFiles(formats=formats, headers=(), error_message="The weight file holds no tensor.")
     return ReadFiles(formats=formats, headers=headers)
+
+
+def _formats(files: Sequence[ImportFile]) -> dict[str, str]:
+    return {file.path: _format_of(file) for file in files}
 
 
 def _format_of(file: ImportFile) -> str:
@@ -148,19 +157,22 @@ def model_import(
     slug: str,
     title: str,
     files: Sequence[ImportFile],
+    facts: Mapping[str, Any] | None = None,
     loader: str = "",
     config: Mapping[str, Any] | None = None,
     in_place: bool = False,
-    **facts: Any,
+    error_message: str = "",
 ) -> Imported:
     """Bring a model into the catalogue, or its current files where it is there already.
 
     `facts` are further columns of Model (meaning, modality, licence, task, …). Files are copied into FILES_DIR by
     content unless `in_place`. Files that cannot be read mark the revision with a sentence and stop nothing. The same
     content gives the same revision; other content a new one, which becomes the current one. An archived model stays
-    archived, unless it was archived because its files had gone. Raises UserError if the slug belongs to another source.
+    archived, unless it was archived because its files had gone. `facts` of a model in place are set when it is new and
+    left to people afterwards. `error_message` is a reason known beforehand why the weights cannot be read. Raises
+    UserError if the slug belongs to another source.
     """
-    config = dict(config or {})
+    config, facts = dict(config or {}), {"title": title, **(facts or {})}
     files = [file if file.sha256 else _with_digest(file) for file in files]
     digest = revision_digest({file.path: file.sha256 for file in files}, loader=loader, config=config)
     existing = Model.objects.filter(slug=slug).select_related("current_revision").first()
@@ -169,11 +181,16 @@ def model_import(
     known = Revision.objects.filter(model=existing, digest=digest).first() if existing else None
     if known is not None and not known.error_message:
         with transaction.atomic():
-            return _model_kept(existing=known.model, revision=known, facts={"title": title, **facts})
-    read = files_read(files)
+            if in_place:
+                _files_placed(known, files)
+            return _model_kept(existing=known.model, revision=known, facts={} if in_place else facts)
+    read = files_read(files, error_message=error_message)
     folder = None if in_place else files_store(files, room="models")
     with transaction.atomic():
-        model, is_new = Model.objects.update_or_create(slug=slug, defaults={"source": source, "title": title, **facts})
+        new = {"source": source, **facts}
+        model, is_new = Model.objects.update_or_create(
+            slug=slug, defaults={} if in_place else new, create_defaults={"slug": slug, **new}
+        )
         if known is not None and known.error_message == read.error_message:
             return _model_kept(existing=model, revision=known, facts={})
         if known is not None:  # it could not be read before, it can be now
@@ -193,6 +210,18 @@ def _with_digest(file: ImportFile) -> ImportFile:
         is_weights=file.is_weights,
         modified_ns=file.modified_ns,
     )
+
+
+def _files_placed(revision: Revision, files: Sequence[ImportFile]) -> None:
+    """Note where the same bytes lie now and when they were last touched, so that the next scan need not read them."""
+    placed = {file.path: file for file in files}
+    changed = []
+    for row in revision.files.all():
+        file = placed[row.path]
+        if (row.location, row.modified_ns) != (str(file.location), file.modified_ns):
+            row.location, row.modified_ns = str(file.location), file.modified_ns
+            changed.append(row)
+    File.objects.bulk_update(changed, ["location", "modified_ns"])
 
 
 def _model_kept(*, existing: Model, revision: Revision, facts: Mapping[str, Any]) -> Imported:
@@ -282,12 +311,12 @@ def dataset_import(
     slug: str,
     title: str,
     source: str,
+    facts: Mapping[str, Any] | None = None,
     files: Sequence[ImportFile] = (),
     location: str = "",
     config: Mapping[str, Any] | None = None,
     classes: Sequence[str] = (),
     rows: int = 0,
-    **facts: Any,
 ) -> ImportedDataset:
     """Bring a data set into the catalogue by content; its files are copied into FILES_DIR.
 
@@ -300,7 +329,7 @@ def dataset_import(
     folder = files_store(files, room="datasets") if files else None
     place = str(folder / location) if folder else ""
     with transaction.atomic():
-        dataset, is_new = Dataset.objects.update_or_create(slug=slug, defaults={"title": title, **facts})
+        dataset, is_new = Dataset.objects.update_or_create(slug=slug, defaults={"title": title, **(facts or {})})
         revision, is_new_revision = DatasetRevision.objects.update_or_create(
             dataset=dataset,
             digest=digest,

@@ -74,7 +74,6 @@ def demo_import(*, on_progress: Callable[[int, int, str], None] | None = None) -
 def _model_facts(item: DemoModel) -> dict[str, Any]:
     origin = item.package.in_words if item.package else f"made here, before training, with seed {item.config['seed']}"
     return {
-        "title": item.title,
         "meaning": item.meaning,
         "author": item.author,
         "modality": item.modality,
@@ -93,14 +92,20 @@ def _model(item: DemoModel, *, source: Source, content: Manifest) -> tuple[str, 
         with tempfile.TemporaryDirectory(prefix="hubscope-untrained-") as folder:
             file = untrained_file(item.untrained, content=content, folder=Path(folder))
             imported = model_import(
-                source=source, slug=item.slug, files=[file], loader=item.loader, config=item.config, **facts
+                source=source,
+                slug=item.slug,
+                title=item.title,
+                files=[file],
+                loader=item.loader,
+                config=item.config,
+                facts=facts,
             )
         return imported.change, imported.error_message
     package = item.package_of_files
     digest = revision_digest(
         {file.stored_name: file.sha256 for file in item.files}, loader=item.loader, config=item.config
     )
-    if _has_model(item.slug, digest, facts):
+    if _has_model(item.slug, digest, {"title": item.title, **facts}):
         return "unchanged", ""
     imported = model_import(
         source=source,
@@ -108,7 +113,8 @@ def _model(item: DemoModel, *, source: Source, content: Manifest) -> tuple[str, 
         files=package_files(package, item.files),
         loader=item.loader,
         config=item.config,
-        **facts,
+        title=item.title,
+        facts=facts,
     )
     return imported.change, imported.error_message
 
@@ -137,7 +143,6 @@ def untrained_file(untrained: Untrained, *, content: Manifest, folder: Path) -> 
 def _dataset(item: DemoDataset) -> str:
     """How the import changed the data set."""
     facts = {
-        "title": item.title,
         "meaning": item.meaning,
         "modality": item.modality,
         "licence": item.licence,
@@ -146,7 +151,9 @@ def _dataset(item: DemoDataset) -> str:
     }
     config = {**item.config, "class_names": list(item.classes)}
     listed = {file.stored_name: file.sha256 for file in item.files}
-    if item.tree is None and _has_dataset(item.slug, dataset_revision_digest(item.source, listed, config), facts):
+    if item.tree is None and _has_dataset(
+        item.slug, dataset_revision_digest(item.source, listed, config), {"title": item.title, **facts}
+    ):
         return "unchanged"
     files: list[ImportFile] = []
     if item.package is not None:
@@ -161,7 +168,8 @@ def _dataset(item: DemoDataset) -> str:
         config=config,
         classes=item.classes,
         rows=item.rows,
-        **facts,
+        title=item.title,
+        facts=facts,
     ).change
 
 

@@ -1,0 +1,260 @@
+"""Finding the models in a folder of checkpoints: which files belong together, and what the files beside them say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from django.utils.text import slugify
+
+from workers.sources.headers import identify
+
+WEIGHT_SUFFIXES = (
+    ".safetensors",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".bin",
+    ".onnx",
+    ".npz",
+    ".pkl",
+)
+CARD_SUFFIXES = (".json", ".md", ".txt", ".model")
+SHARD = re.compile(r"(?P<base>.+)-\d{5}-of-(?P<total>\d{5})(?P<suffix>\.[a-z]+)")
+FRONT_MATTER = re.compile(r"\A---\n(?P<lines>.*?)\n---\n", re.DOTALL)
+LARGEST_CARD_BYTES = 2**20
+SLUG_LENGTH = 120
+MODALITY_OF_TASK = {
+    "image-classification": "image",
+    "image-segmentation": "image",
+    "image-to-image": "image",
+    "object-detection": "image",
+    "depth-estimation": "image",
+    "image-feature-extraction": "image",
+    "text-classification": "text",
+    "token-classification": "text",
+    "sentence-similarity": "text",
+    "fill-mask": "text",
+    "text-generation": "text",
+    "feature-extraction": "text",
+    "summarization": "text",
+    "translation": "text",
+    "time-series-forecasting": "series",
+    "audio-classification": "audio",
+    "automatic-speech-recognition": "audio",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Files that make up one model.
+
+    name     path within the folder, without the ending of a single file: unique, and what the slug is made of
+    weights  files that hold tensors, in order; companions: configuration, card and tokenizer beside them
+    """
+
+    name: str
+    weights: tuple[Path, ...]
+    companions: tuple[Path, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """The model's slug: its path with hyphens."""
+        return slugify(re.sub(r"[/._]+", "-", self.name))[:SLUG_LENGTH].strip("-") or "model"
+
+    @property
+    def title(self) -> str:
+        """The model's title: the last part of its path."""
+        return PurePosixPath(self.name).name[:200]
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What a folder holds: candidates by name, and the paths that were refused with the reason in a sentence."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def folder_search(root: Path) -> Found:
+    """Find the models below a folder, in the order of their names.
+
+    A folder with a config.json and weights, or with a TensorFlow.js model.json, is one model; shards of one name are one
+    model; every other weight file is a model by itself. Links that lead out of the folder are refused;
+    links to folders are not followed.
+    """
+    found = Found()
+    resolved = root.resolve()
+    for folder, files in _walk(resolved, found):
+        names = {path.name for path in files}
+        weights = _weights_of(files)
+        if _is_tfjs(folder, names):
+            shards = tuple(path for path in files if path.suffix == ".bin")
+            found.candidates.append(
+                Candidate(
+                    name=_name(folder, resolved),
+                    weights=(folder / "model.json", *shards),
+                    companions=tuple(path for path in _companions(files) if path.name != "model.json"),
+                )
+            )
+        elif "config.json" in names and weights:
+            found.candidates.append(
+                Candidate(name=_name(folder, resolved), weights=weights, companions=_companions(files))
+            )
+        else:
+            own = tuple(path for path in weights if _is_weights(path, resolved, found))
+            found.candidates += _single_models(own, resolved)
+    found.candidates.sort(key=lambda candidate: candidate.name)
+    return found
+
+
+def _walk(root: Path, found: Found) -> Iterator[tuple[Path, list[Path]]]:
+    """Every folder with those of its files that may be read; notes links that lead out and folders that are closed."""
+
+    def unreadable(error: OSError) -> None:
+        found.refused[str(error.filename)] = f"The folder cannot be opened ({error.strerror}). Change its permissions."
+
+    for name, folders, files in os.walk(root, followlinks=False, onerror=unreadable):
+        folder = Path(name)
+        for child in sorted(folders):
+            if (folder / child).is_symlink() and not (folder / child).resolve().is_relative_to(root):
+                _refuse_link(folder / child, root, found)
+        own = (child for child in folders if not child.startswith("."))
+        folders[:] = sorted(child for child in own if not (folder / child).is_symlink())
+        kept = []
+        for path in (folder / child for child in sorted(files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                if path.suffix.lower() in (*WEIGHT_SUFFIXES, *CARD_SUFFIXES):
+                    _refuse_link(path, root, found)
+            elif path.is_file():
+                kept.append(path)
+            elif path.is_symlink():
+                found.refused[path.relative_to(root).as_posix()] = "The link leads nowhere. Remove it or mend it."
+        yield folder, kept
+
+
+def _refuse_link(path: Path, root: Path, found: Found) -> None:
+    found.refused[path.relative_to(root).as_posix()] = (
+        "The link leads out of the folder, so it was not followed. Copy the file here, or add the other folder."
+    )
+
+
+def _name(path: Path, root: Path) -> str:
+    inner = path.relative_to(root).as_posix()
+    return root.name if inner == "." else inner
+
+
+def _is_tfjs(folder: Path, names: set[str]) -> bool:
+    return "model.json" in names and identify(folder / "model.json") == "tfjs"
+
+
+def _is_weights(path: Path, root: Path, found: Found) -> bool:
+    """Whether a file by itself is a model: a .bin or .pkl file may be anything, so its content has to say so."""
+    if path.suffix.lower() not in {".bin", ".pkl"} or identify(path) != "unknown":
+        return True
+    found.refused[path.relative_to(root).as_posix()] = "This file holds no weights in a format that can be read."
+    return False
+
+
+def _companions(files: list[Path]) -> tuple[Path, ...]:
+    return tuple(
+        path for path in files if path.suffix in CARD_SUFFIXES and path.stat().st_size <= 64 * LARGEST_CARD_BYTES
+    )
+
+
+def _weights_of(files: list[Path]) -> tuple[Path, ...]:
+    """The weight files of one folder: of two formats of the same weights the safe one."""
+    weights = [path for path in files if path.suffix.lower() in WEIGHT_SUFFIXES]
+    names = {path.name for path in files}
+    if any(name.startswith("model") and name.endswith(".safetensors") for name in names):
+        weights = [path for path in weights if not re.fullmatch(r"pytorch_model.*\.bin", path.name)]
+    return tuple(path for path in weights if path.name not in {"training_args.bin", "optimizer.pt", "scheduler.pt"})
+
+
+def _single_models(weights: tuple[Path, ...], root: Path) -> list[Candidate]:
+    """Weight files that stand by themselves, shards put together."""
+    groups: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+    for path in weights:
+        shard = SHARD.fullmatch(path.name)
+        key = (shard["base"], shard["total"], shard["suffix"]) if shard else (path.name, "", "")
+        groups[key].append(path)
+    stems = [key[0] if key[1] else Path(key[0]).stem for key in groups]
+    candidates = []
+    for (base, total, _), stem in zip(groups, stems, strict=True):
+        paths = groups[(base, total, _)]
+        # Two files that differ in their ending only keep it, so that each has a name of its own.
+        own = stem if stems.count(stem) == 1 else base
+        candidates.append(Candidate(name=_name(paths[0].with_name(own), root), weights=tuple(paths)))
+    return candidates
+
+
+def shards_missing(candidate: Candidate) -> str:
+    """The sentence that says which shards of a model are not there, "" if none is missing."""
+    present = {path.name for path in candidate.weights}
+    expected: set[str] = set()
+    for path in candidate.weights:
+        if shard := SHARD.fullmatch(path.name):
+            total = int(shard["total"])
+            numbers = range(1, min(total, 10_000) + 1)
+            expected |= {f"{shard['base']}-{number:05d}-of-{total:05d}{shard['suffix']}" for number in numbers}
+    for path in candidate.companions:
+        if path.name.endswith(".safetensors.index.json"):
+            weight_map = _json_object(path).get("weight_map")
+            if isinstance(weight_map, dict):
+                expected |= {Path(str(name)).name for name in weight_map.values()}
+    missing = sorted(expected - present)
+    if not missing:
+        return ""
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"The shard {missing[0][:200]}{more} is missing. Copy it into the folder, then scan again."
+
+
+def card_facts(candidate: Candidate) -> dict[str, str]:
+    """What config.json and the head of README.md say: architecture, task, licence, modality. Read, never run."""
+    facts: dict[str, str] = {}
+    for path in candidate.companions:
+        if path.name == "config.json":
+            facts |= _config_facts(_json_object(path))
+        elif path.name == "README.md" and path.stat().st_size <= LARGEST_CARD_BYTES:
+            facts |= _front_matter(path.read_text(encoding="utf-8", errors="replace"))
+    if modality := MODALITY_OF_TASK.get(facts.get("task", "")):
+        facts["modality"] = modality
+    return facts
+
+
+def _config_facts(config: dict[str, Any]) -> dict[str, str]:
+    architectures = config.get("architectures")
+    named = architectures[0] if isinstance(architectures, list) and architectures else None
+    for value in (named, config.get("architecture"), config.get("model_type")):
+        if isinstance(value, str) and value.isprintable():
+            return {"architecture": value[:100]}
+    return {}
+
+
+def _front_matter(text: str) -> dict[str, str]:
+    """`license` and `pipeline_tag` of a model card's head (plain "name: value" lines)."""
+    head = FRONT_MATTER.match(text.replace("\r\n", "\n"))
+    pairs = (line.partition(":") for line in (head["lines"].splitlines() if head else ()))
+    values = {name: value.strip().strip("\"'") for name, _, value in pairs if value.strip()}
+    wanted = {"license": ("licence", 100), "pipeline_tag": ("task", 60)}
+    return {
+        column: values[name][:length]
+        for name, (column, length) in wanted.items()
+        if name in values and values[name].isprintable()
+    }
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > 64 * LARGEST_CARD_BYTES:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
