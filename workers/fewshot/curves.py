@@ -61,14 +61,16 @@ def score_cells(
             extra.append("no spread at all was seen, so the interval is too short to believe")
         kind = interval.kind
         if k == ALL:
-            kind = f"test only: every replicate has the same rows, so no draw of labels; {kind}"
+            kind = f"test only, as all training rows leave no draw of labels; {kind}"
+        elif len(values) == 1:
+            extra.append("one draw of labels: how much another draw would change is not known")
         scores.append(
             Score(
                 metric=metric,
                 value=float(np.mean(values)),
                 low=interval.low,
                 high=interval.high,
-                interval=f"{kind}; test rows by {weights.shape[1]:,} bootstrap draws",
+                interval=kind if "exact" in kind else f"{kind}, {weights.shape[1]:,} bootstrap draws of the test rows",
                 head=head,
                 shots=k,
                 replicates=tuple(values),

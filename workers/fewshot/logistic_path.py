@@ -109,15 +109,14 @@ class _Problem:
         return out
 
 
-def _newton_step(problem: _Problem, gradient: Array, p: Array, strength: float, tolerance: float) -> Array:
-    """Solve Hessian · step = −gradient by conjugate gradients, to a residual of `tolerance` times the gradient."""
+def _newton_step(problem: _Problem, gradient: Array, p: Array, strength: float, target: float) -> Array:
+    """Solve Hessian · step = −gradient by conjugate gradients, to a residual of norm `target`."""
     inverse = 1.0 / problem.diagonal(p, strength)
     step = np.zeros(problem.shape)
     residual = -gradient
     preconditioned = inverse * residual
     direction = preconditioned.copy()
     slope = float(np.vdot(residual, preconditioned))
-    target = tolerance * float(np.linalg.norm(gradient))
     for _ in range(MAX_INNER_STEPS):
         curved = problem.hessian(direction, p, strength)
         curvature = float(np.vdot(direction, curved))
@@ -146,7 +145,9 @@ def _solve(problem: _Problem, start: Array, strength: float, tolerance: float) -
         if norm <= tolerance * float(np.linalg.norm(parameters[:, :-1])):
             return parameters, True, step_count
         forcing = 0.1 * float(np.sqrt(min(1.0, norm / first)))
-        step = _newton_step(problem, gradient, p, strength, forcing)
+        # No step needs to be more exact than the answer.
+        enough = 0.3 * tolerance * float(np.linalg.norm(parameters[:, :-1]))
+        step = _newton_step(problem, gradient, p, strength, max(forcing * norm, enough))
         slope = float(np.vdot(gradient, step))
         moved = problem.logits(step)
         length = 1.0

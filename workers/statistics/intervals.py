@@ -80,7 +80,7 @@ def combined_interval(
     if count == 1:
         draw, df = None, test_degrees_of_freedom
         error = test_error
-        kind = "test rows only (one draw of labels)"
+        kind = "test rows only"
     else:
         draw_variance = float(values.var(ddof=1)) / count
         draw = math.sqrt(draw_variance)

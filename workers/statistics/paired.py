@@ -14,6 +14,7 @@ from workers.statistics.bootstrap import METRICS, Array, bootstrap_weights
 from workers.statistics.intervals import combined_interval
 
 SIGNIFICANCE = 0.05
+ROUNDING = 1e-12  # equal shares of correct rows may differ in their last digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def paired_bootstrap(
         raise ValueError(f"{metric} is not defined on these test rows: a class is missing")
     tail = (1 - confidence) / 2
     low, high = np.quantile(apart, [tail, 1 - tail])
-    smaller = min(int((apart <= 0).sum()), int((apart >= 0).sum()))
+    smaller = min(int((apart <= ROUNDING).sum()), int((apart >= -ROUNDING).sum()))
     p_value = min(1.0, 2 * (1 + smaller) / (apart.size + 1))
     return Difference(
         difference=difference,

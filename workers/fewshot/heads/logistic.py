@@ -24,7 +24,7 @@ class LogisticHead:
     the same optimum.
     """
 
-    def __init__(self, *, c_grid: Sequence[float] = C_GRID, tolerance: float = 1e-8) -> None:
+    def __init__(self, *, c_grid: Sequence[float] = C_GRID, tolerance: float = 2e-7) -> None:
         if not c_grid or not all(math.isfinite(c) and c > 0 for c in c_grid):
             raise UserError("The grid of C must hold positive numbers, at least one.", field="c_grid")
         self.c_grid = tuple(c_grid)

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from workers.statistics import (
+    bootstrap_weights,
+    combined_difference,
+    holm,
+    holm_corrected,
+    paired_bootstrap,
+    paired_difference,
+)
+
+
+def predictions(rng, labels, *, skill, replicates=3, classes=3):
+    noise = rng.standard_normal((replicates, len(labels), classes))
+    return noise + skill * (labels[:, None] == np.arange(classes))
+
+
+def test_pairing_takes_the_common_noise_out():
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal(40)
+    a, b = common + 0.3 + 0.05 * rng.standard_normal(40), common + 0.05 * rng.standard_normal(40)
+    paired = paired_difference(a, b, a_score=1.3, b_score=1.0)
+    assert paired.difference == pytest.approx(0.3)
+    assert paired.standard_error == pytest.approx(np.std(a - b, ddof=1))
+    assert paired.is_separable
+    assert paired.p_value == pytest.approx(2 * stats.norm.sf(0.3 / np.std(a - b, ddof=1)))
+    shuffled = paired_difference(a, rng.permutation(b), a_score=1.3, b_score=1.0)
+    assert not shuffled.is_separable
+
+
+def test_equal_scores_cannot_be_told_apart():
+    same = paired_difference([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
+    assert same.p_value == 1.0
+    assert not same.is_separable
+    with pytest.raises(ValueError, match="one length"):
+        paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_paired_bootstrap_equals_a_loop_over_draws():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 120)
+    a, b = predictions(rng, labels, skill=1.5), predictions(rng, labels, skill=1.0)
+    got = paired_bootstrap(a, b, labels, draws=300, seed=5)
+    apart = []
+    for draw in range(300):
+        rows = np.random.RandomState(5 + draw).randint(0, 120, 120)
+        hits = [np.mean([(one[rows].argmax(axis=1) == labels[rows]).mean() for one in model]) for model in (a, b)]
+        apart.append(hits[0] - hits[1])
+    assert (got.low, got.high) == pytest.approx(tuple(np.quantile(apart, [0.025, 0.975])), abs=1e-12)
+    assert got.standard_error == pytest.approx(np.std(apart, ddof=1))
+    smaller = min(np.sum(np.array(apart) <= 1e-12), np.sum(np.array(apart) >= -1e-12))
+    assert got.p_value == pytest.approx(min(1, 2 * (1 + smaller) / 301))
+
+
+def test_paired_bootstrap_finds_a_planted_difference_and_no_other():
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 3, 400)
+    good, same, other = (predictions(rng, labels, skill=s) for s in (2.5, 1.0, 1.0))
+    weights = bootstrap_weights(400, draws=1000)
+    assert paired_bootstrap(good, same, labels, weights=weights).is_separable
+    assert paired_bootstrap(good, same, labels, metric="auroc", weights=weights).is_separable
+    assert not paired_bootstrap(other, same, labels, weights=weights).is_separable
+    assert paired_bootstrap(same, same, labels, weights=weights).p_value == 1.0
+
+
+def test_the_draw_of_labels_widens_the_difference():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 500)
+    base = predictions(rng, labels, skill=1.0, replicates=5)
+    # A's skill depends on the draw, so its mean over five draws is uncertain whatever the test rows.
+    a = np.stack([base[r] + s * (labels[:, None] == np.arange(3)) for r, s in enumerate((-0.9, 1.2, 0.4, -0.7, 1.0))])
+    test_only = paired_bootstrap(a, base, labels, draws=500)
+    both = combined_difference(a, base, labels, draws=500)
+    assert both.difference == pytest.approx(test_only.difference)
+    assert both.standard_error > 2 * test_only.standard_error
+    assert test_only.is_separable
+    assert not both.is_separable
+
+
+def test_holm_is_the_step_down_rule():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+    assert holm([]) == ()
+    one = paired_difference(np.arange(5.0) + 0.9, np.arange(5.0) + np.array([0.5, -0.5, 0.4, -0.4, 0.0]))
+    assert one.is_separable
+    assert not holm_corrected([one] * 3)[0].is_separable
+    assert "Holm over 3 pairs" in holm_corrected([one] * 3)[0].kind
