@@ -1,0 +1,37 @@
+"""Convolution filters: layer quality, additive filter statistics and their PCA basis.
+
+The names below are loaded on first use, so that importing the package, or its entries, costs no numerics.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.filterdb.filters import FilterBasis as FilterBasis
+    from workers.filterdb.filters import FilterStatistics as FilterStatistics
+    from workers.filterdb.quality import LayerNorms as LayerNorms
+    from workers.filterdb.quality import LayerQuality as LayerQuality
+    from workers.filterdb.quality import layer_quality as layer_quality
+    from workers.filterdb.quality import randomness_threshold as randomness_threshold
+
+_HOMES = {
+    "FilterBasis": "workers.filterdb.filters",
+    "FilterStatistics": "workers.filterdb.filters",
+    "LayerNorms": "workers.filterdb.quality",
+    "LayerQuality": "workers.filterdb.quality",
+    "layer_quality": "workers.filterdb.quality",
+    "randomness_threshold": "workers.filterdb.quality",
+}
+__all__ = ["FilterBasis", "FilterStatistics", "LayerNorms", "LayerQuality", "layer_quality", "randomness_threshold"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
