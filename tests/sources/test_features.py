@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from safetensors.numpy import save_file
+
+from tests.sources.demo_refs import FASHION, archive_series, dataset_ref, digits, model_ref
+from tests.sources.shipped import MOBILENET
+from workers.kit import Cancelled, DatasetRef, LocalContext, ModelRef, UserError, canonical_json
+from workers.sources.encoders.images import ImageEncoder
+from workers.sources.entries import FEATURES, FeaturesSpec, features_fit
+from workers.sources.features import features_key, features_of, run
+from workers.sources.headers import read_headers
+from workers.sources.store import FeatureStore, untrained_weights
+
+SMALL = digits(sample=40, seed=0, image_size=32)
+
+
+class StoppingContext(LocalContext):
+    """A context that is cancelled once so many rows are done."""
+
+    stop_at: int = 10**9
+
+    def checkpoint(self, done: int, total: int, note: str = "") -> None:
+        super().checkpoint(done, total, note)
+        if done >= self.stop_at:
+            raise Cancelled
+
+
+def context_of(
+    folder: Path, *, model: ModelRef | None = None, dataset: DatasetRef | None = None, stop_at: int = 10**9
+) -> StoppingContext:
+    context = StoppingContext(
+        model=model or model_ref("mobilenet_v2"), dataset=dataset or SMALL, store_dir=folder, threads=1
+    )
+    context.stop_at = stop_at
+    return context
+
+
+def test_run_says_what_it_did_and_stores_it(tmp_path: Path) -> None:
+    context = context_of(tmp_path)
+    outcome = run(FeaturesSpec(), context)
+    assert outcome.summary["rows"] == 40
+    assert outcome.summary["dimensions"] == 1280
+    assert outcome.summary["classes"] == 10
+    assert not outcome.summary["is_reused"]
+    assert outcome.summary["sentence"].startswith("40 rows became vectors of 1,280 numbers in ")
+    assert context.progress == (40, 40, "storing")
+    provenance = outcome.provenance
+    assert provenance["precision"] == "float32"
+    assert provenance["device"] == "cpu"
+    assert "scaled to 32 × 32" in provenance["preprocessing"]
+    assert provenance["pooling"] == "mean over all positions"
+    assert provenance["dataset"]["sampling"].startswith("40 of 1797 rows, stratified by class")
+    assert set(provenance["versions"]) == {"torch", "torchvision"}
+    canonical_json(outcome.provenance)
+    canonical_json(outcome.summary)
+    stored = FeatureStore(tmp_path).open(outcome.summary["key"])
+    assert stored is not None
+    assert np.isfinite(stored.x).all()
+    assert stored.x.shape == (40, 1280)
+
+    again = run(FeaturesSpec(), context)
+    assert again.summary["is_reused"]
+    assert again.summary["sentence"].endswith("They were in the store already.")
+
+
+def test_features_are_the_same_in_another_store(tmp_path: Path) -> None:
+    first = features_of(context_of(tmp_path / "a"))
+    second = features_of(context_of(tmp_path / "b"))
+    np.testing.assert_array_equal(first.x, second.x)
+    np.testing.assert_array_equal(first.row_ids, second.row_ids)
+    assert first.provenance["features_digest"] == second.provenance["features_digest"]
+
+
+def test_cancelled_run_goes_on_at_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = features_of(context_of(tmp_path / "whole"), FeaturesSpec(batch_size=8))
+    with pytest.raises(Cancelled):
+        features_of(context_of(tmp_path / "cut", stop_at=16), FeaturesSpec(batch_size=8))
+    encoded: list[int] = []
+    original = ImageEncoder.encode
+
+    def counted(self: ImageEncoder, items: Any, *, image_size: int = 0) -> Any:
+        encoded.append(len(items))
+        return original(self, items, image_size=image_size)
+
+    monkeypatch.setattr(ImageEncoder, "encode", counted)
+    resumed = features_of(context_of(tmp_path / "cut"), FeaturesSpec(batch_size=8))
+    assert encoded == [8, 8, 8]
+    np.testing.assert_array_equal(resumed.x, whole.x)
+    assert resumed.provenance["resumes"] == 1
+    assert resumed.provenance["encoding_seconds"] > 0
+
+
+def test_key_knows_what_changes_features() -> None:
+    model = model_ref("mobilenet_v2")
+    key = features_key(model, SMALL, FeaturesSpec())
+    assert key == features_key(replace(model, name="other"), replace(SMALL, name="other"), FeaturesSpec(batch_size=7))
+    assert key != features_key(replace(model, revision="other"), SMALL, FeaturesSpec())
+    assert key != features_key(model, replace(SMALL, revision="other"), FeaturesSpec())
+    assert key != features_key(replace(model, config={**model.config, "mean": [0, 0, 0]}), SMALL, FeaturesSpec())
+    assert key != features_key(model, replace(SMALL, config={**SMALL.config, "image_size": 33}), FeaturesSpec())
+
+
+def test_fits_says_why_not() -> None:
+    image, text = model_ref("mobilenet_v2"), model_ref("use")
+    assert FEATURES.fits(image, SMALL) is None
+    assert FEATURES.fits(image, None) is None
+    assert FEATURES.fits(None, SMALL) is None
+    assert features_fit(text, SMALL) == "This model reads texts, the data set holds images."
+    series = archive_series("GunPoint")
+    assert features_fit(image, series) == "This model reads images, the data set holds series."
+    assert features_fit(model_ref("fracast"), series) is None
+    assert (
+        features_fit(replace(image, loader=""), SMALL)
+        == "No loader can run this model (weights only), so it has no features."
+    )
+    assert "'keras', which is not installed" in str(features_fit(replace(image, loader="keras"), SMALL))
+    assert "no weight files" in str(features_fit(replace(image, files=()), SMALL))
+    assert "'parquet' is not installed" in str(features_fit(image, replace(SMALL, source="parquet")))
+
+
+def test_what_does_not_fit_is_not_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="reads texts, the data set holds images"):
+        run(FeaturesSpec(), context_of(tmp_path, model=model_ref("use")))
+    with pytest.raises(UserError, match="features need both"):
+        features_of(LocalContext(model=model_ref("use"), store_dir=tmp_path))
+    with pytest.raises(ValidationError):
+        FeaturesSpec(batch_size=0)
+
+
+def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    weights = untrained_weights(
+        {header.name: header.shape for header in read_headers([MOBILENET])}, architecture="mobilenet_v2", seed=0
+    )
+    weights["features.18.1.bias"][:] = np.nan
+    save_file(weights, str(tmp_path / "broken.safetensors"))
+    broken = model_ref("mobilenet_v2", revision="broken", files=(str(tmp_path / "broken.safetensors"),))
+    with pytest.raises(UserError, match="not finite for row"):
+        features_of(context_of(tmp_path, model=broken))
+
+
+def nearest_neighbour_accuracy(x: np.ndarray, y: np.ndarray) -> float:
+    """Leave-one-out accuracy of the nearest neighbour by cosine."""
+    unit = x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    return float((y[similarity.argmax(axis=1)] == y).mean())
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
+def test_untrained_network_stands_below_its_trained_twin(tmp_path: Path) -> None:
+    weights = untrained_weights(
+        {header.name: header.shape for header in read_headers([MOBILENET])}, architecture="mobilenet_v2", seed=0
+    )
+    save_file(weights, str(tmp_path / "untrained.safetensors"))
+    untrained = model_ref("mobilenet_v2", revision="untrained", files=(str(tmp_path / "untrained.safetensors"),))
+    fashion = dataset_ref("idx_images", modality="image", location=FASHION, sample=500, seed=0, image_size=112)
+    accuracies = [
+        nearest_neighbour_accuracy(features.x, features.labels)
+        for features in (
+            features_of(context_of(tmp_path, model=model, dataset=fashion))
+            for model in (model_ref("mobilenet_v2"), untrained)
+        )
+    ]
+    assert accuracies[0] > accuracies[1] + 0.05
+
+
+@pytest.mark.slow
+def test_series_features_tell_gestures_apart(tmp_path: Path) -> None:
+    features = features_of(context_of(tmp_path, model=model_ref("fracast"), dataset=archive_series("GunPoint")))
+    x = (features.x - features.x.mean(axis=0)) / features.x.std(axis=0)
+    assert nearest_neighbour_accuracy(x, features.labels) > 0.9

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workers.kit import UserError, digest_of
+from workers.sources.store import Features, FeatureStore, FeatureWriter, feature_key, untrained_weights
+
+ROWS, DIMENSIONS = 60, 7
+KEY = feature_key("m", "d", {"layer": "penultimate"}, "1")
+LABELS = np.arange(ROWS, dtype=np.int64) % 3
+ROW_IDS = np.arange(ROWS, dtype=np.int64) * 2
+X = np.random.default_rng(0).standard_normal((ROWS, DIMENSIONS)).astype(np.float32)
+
+
+def writer_of(store: FeatureStore, *, dimensions: int = DIMENSIONS, sync_seconds: float = 0.0) -> FeatureWriter:
+    return store.writer(
+        KEY,
+        dimensions=dimensions,
+        labels=LABELS,
+        classes=("a", "b", "c"),
+        row_ids=ROW_IDS,
+        sync_seconds=sync_seconds,
+    )
+
+
+def finish(writer: FeatureWriter) -> Features:
+    with writer:
+        writer.append(X[writer.rows_done :])
+        return writer.commit({"layer": "test"})
+
+
+def test_what_was_written_comes_back(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    assert store.open(KEY) is None
+    with writer_of(store) as writer:
+        for start in range(0, ROWS, 16):
+            writer.append(X[start : start + 16])
+        written = writer.commit({"layer": "penultimate"})
+    found = FeatureStore(tmp_path).open(KEY)
+    assert found is not None
+    for features in (written, found):
+        np.testing.assert_array_equal(features.x, X)
+        np.testing.assert_array_equal(features.labels, LABELS)
+        np.testing.assert_array_equal(features.row_ids, ROW_IDS)
+        assert features.classes == ("a", "b", "c")
+        assert features.provenance["layer"] == "penultimate"
+    assert isinstance(found.x, np.memmap)
+    assert not found.x.flags.writeable
+    assert list((tmp_path / "building").iterdir()) == []
+
+
+def test_key_depends_on_every_argument() -> None:
+    keys = {
+        feature_key("m", "d", {"a": 1}, "1"),
+        feature_key("n", "d", {"a": 1}, "1"),
+        feature_key("m", "e", {"a": 1}, "1"),
+        feature_key("m", "d", {"a": 2}, "1"),
+        feature_key("m", "d", {"a": 1}, "2"),
+    }
+    assert len(keys) == 5
+    assert feature_key("m", "d", {"a": 1, "b": 2}, "1") == feature_key("m", "d", {"b": 2, "a": 1}, "1")
+    with pytest.raises(ValueError, match="not a feature key"):
+        FeatureStore(Path("unused")).open("../../etc")
+
+
+def test_unfinished_features_cannot_be_opened_or_committed(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    with writer_of(store) as writer:
+        writer.append(X[:10])
+        with pytest.raises(ValueError, match="10 of 60 rows"):
+            writer.commit({})
+        with pytest.raises(ValueError, match="expected"):
+            writer.append(X[:10, :3])
+        with pytest.raises(ValueError, match="announced"):
+            writer.append(X)
+    assert store.open(KEY) is None
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from tests.sources.test_store import X, writer_of
+from workers.sources.store import FeatureStore
+writer = writer_of(FeatureStore(Path(sys.argv[1])))
+while writer.rows_done < 50:
+    writer.append(X[writer.rows_done:writer.rows_done + 5])
+    print(writer.rows_done, flush=True)
+    time.sleep(0.05)
+"""
+
+
+def test_killed_worker_is_taken_over_at_its_batch(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    said = 0
+    while said < 20:
+        said = int(process.stdout.readline())
+    with writer_of(store) as beside:
+        assert beside.rows_done == 0, "a living worker's folder was taken"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    writer = writer_of(store)
+    assert said <= writer.rows_done < ROWS
+    np.testing.assert_array_equal(finish(writer).x, X)
+
+
+def test_half_a_batch_on_disk_is_cut_off(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    with writer_of(store) as writer:
+        writer.append(X[:10])
+    (folder,) = (tmp_path / "building").iterdir()
+    with (folder / "features.f32").open("ab") as handle:
+        handle.write(b"\xff" * 13)
+    writer = writer_of(store)
+    assert writer.rows_done == 10
+    np.testing.assert_array_equal(finish(writer).x, X)
+
+
+def test_other_content_under_the_key_is_not_resumed(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    with writer_of(store, dimensions=3) as writer:
+        writer.append(X[:10, :3])
+    with writer_of(store) as writer:
+        assert writer.rows_done == 0
+
+
+def test_notes_pass_to_the_next_writer(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    with writer_of(store, sync_seconds=60) as writer:
+        writer.notes = {"encoding_seconds": 1.5}
+        writer.append(X[:10])
+    with writer_of(store) as writer:
+        assert writer.notes == {"encoding_seconds": 1.5}
+
+
+def test_two_workers_on_one_key_stay_correct(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+
+    def work(_: int) -> np.ndarray:
+        with writer_of(FeatureStore(tmp_path)) as writer:
+            while writer.rows_done < ROWS:
+                writer.append(X[writer.rows_done : writer.rows_done + 7])
+                time.sleep(0.002)
+            return np.array(writer.commit({}).x)
+
+    with ThreadPoolExecutor(6) as pool:
+        for found in pool.map(work, range(12)):
+            np.testing.assert_array_equal(found, X)
+    assert len(list(store)) == 1
+    assert list((tmp_path / "building").iterdir()) == []
+
+
+def test_late_writer_reads_what_the_first_stored(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    first, second = writer_of(store), writer_of(store)
+    np.testing.assert_array_equal(finish(first).x, X)
+    with second:
+        second.append(np.zeros_like(X))
+        np.testing.assert_array_equal(second.commit({}).x, X)
+
+
+def test_size_use_delete_and_sweep(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    features = finish(writer_of(store))
+    (entry,) = store
+    assert (entry.key, entry.rows, entry.dimensions) == (KEY, ROWS, DIMENSIONS)
+    assert store.size_bytes() == entry.size_bytes > ROWS * DIMENSIONS * 4
+    (manifest,) = tmp_path.glob("done/*/*/manifest.json")
+    os.utime(manifest, (1000, 1000))
+    assert next(iter(store)).used_at == 1000
+    store.open(KEY)
+    assert next(iter(store)).used_at > time.time() - 60
+    assert store.delete(KEY)
+    assert not store.delete(KEY)
+    assert store.open(KEY) is None
+    np.testing.assert_array_equal(features.x, X)
+
+    alive, dead = writer_of(store), writer_of(store)
+    dead.close()
+    assert store.sweep(older_than_seconds=3600) == 0
+    assert store.sweep(older_than_seconds=0) == 1
+    np.testing.assert_array_equal(finish(alive).x, X)
+
+
+def test_damaged_features_are_not_opened(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    finish(writer_of(store))
+    (file,) = tmp_path.glob("done/*/*/features.f32")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert store.open(KEY) is None
+    np.testing.assert_array_equal(finish(writer_of(store)).x, X)
+    reopened = store.open(KEY)
+    assert reopened is not None
+    np.testing.assert_array_equal(reopened.x, X)
+
+
+def test_store_costs_no_torch() -> None:
+    modules = "import sys, workers.sources.store, workers.sources.entries"
+    code = f"{modules}; print('torch' in sys.modules, 'sklearn' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+SHAPES = {
+    "features.0.0.weight": (32, 3, 3, 3),
+    "features.1.conv.0.0.weight": (32, 1, 3, 3),
+    "features.0.1.weight": (32,),
+    "features.0.1.bias": (32,),
+    "features.0.1.running_mean": (32,),
+    "features.0.1.running_var": (32,),
+    "features.0.1.num_batches_tracked": (),
+    "classifier.1.weight": (1000, 1280),
+    "classifier.1.bias": (1000,),
+}
+
+
+def test_untrained_weights_follow_torchvisions_rules() -> None:
+    made = untrained_weights(SHAPES, architecture="mobilenet_v2", seed=3)
+    assert {name: array.shape for name, array in made.items()} == SHAPES
+    for name in ("features.0.0.weight", "features.1.conv.0.0.weight"):
+        # fan-out = out · kh · kw; the sample's spread lies within 4 standard errors.
+        expected = np.sqrt(2 / (32 * 9))
+        assert abs(made[name].std() / expected - 1) < 4 / np.sqrt(2 * made[name].size)
+    assert abs(made["classifier.1.weight"].std() / 0.01 - 1) < 0.01
+    assert (made["features.0.1.weight"] == 1).all()
+    assert (made["features.0.1.running_var"] == 1).all()
+    assert not made["features.0.1.bias"].any()
+    assert made["features.0.1.num_batches_tracked"].dtype == np.int64
+    again = untrained_weights(dict(reversed(SHAPES.items())), architecture="mobilenet_v2", seed=3)
+    assert digest_of({n: a.tolist() for n, a in made.items()}) == digest_of({n: a.tolist() for n, a in again.items()})
+    other = untrained_weights(SHAPES, architecture="mobilenet_v2", seed=4)
+    assert not np.array_equal(made["classifier.1.weight"], other["classifier.1.weight"])
+
+
+def test_untrained_weights_refuse_what_they_do_not_know() -> None:
+    with pytest.raises(UserError, match="mobilenet_v2 only"):
+        untrained_weights(SHAPES, architecture="vgg", seed=0)
+    with pytest.raises(UserError, match="query"):
+        untrained_weights({"query": (3, 3, 3)}, architecture="mobilenet_v2", seed=0)
