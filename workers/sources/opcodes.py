@@ -8,28 +8,31 @@ sentence and not in a full memory.
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from workers.kit import UserError
+from workers.sources.inert import Call, Global, PersistentId, Pickle, Span
 
 MAX_OPCODES = 3_000_000
-MAX_NODES = 3_000_000
-MAX_DEPTH = 64
 MAX_INTEGER_BITS = 512
 SPAN_BYTES = 1024
 
-# Modules and built-ins that run commands or open files: a weight file has no business to name them.
+# What runs commands or opens files: a weight file has no business to name it.
 # fmt: off
-DANGEROUS = frozenset((
+DANGEROUS_MODULES = frozenset((
     "os", "posix", "nt", "subprocess", "sys", "runpy", "shutil", "socket", "pty", "webbrowser", "ctypes",
     "importlib", "imp", "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "pip", "code", "codeop", "marshal",
     "asyncio", "multiprocessing", "tempfile", "commands", "pdb", "bdb", "timeit", "cProfile", "profile", "doctest",
     "requests", "urllib", "urllib2", "httplib", "http", "smtplib", "pydoc", "pkgutil",
 ))
-DANGEROUS_BUILTINS = frozenset((
-    "eval", "exec", "execfile", "compile", "open", "__import__", "apply", "breakpoint", "input",
+_DANGEROUS_BUILTINS = (
+    "eval", "exec", "execfile", "compile", "open", "file", "apply", "__import__", "breakpoint", "input",
+)
+DANGEROUS_NAMES = frozenset((
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _DANGEROUS_BUILTINS),
+    "io.open", "io.open_code", "io.FileIO", "_io.open", "_io.open_code", "_io.FileIO", "_pyio.open", "torch.load",
+    "torch.serialization.load", "torch.hub.load", "numpy.load", "numpy.fromfile", "numpy.memmap",
 ))
 # fmt: on
 
@@ -45,58 +48,6 @@ class PickleSource(Protocol):
 
     def tell(self) -> int:
         """The position."""
-
-
-@dataclass(frozen=True)
-class Global:
-    """A name that an unpickler would import: module and attribute."""
-
-    module: str
-    name: str
-
-    @property
-    def path(self) -> str:
-        """The dotted name."""
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(eq=False)
-class Call:
-    """A call that an unpickler would make.
-
-    state              what BUILD would set
-    entries, elements  what would be put in afterwards, as into a dictionary or a list
-    """
-
-    callable: Global
-    args: tuple[Any, ...]
-    state: Any = None
-    entries: dict[Any, Any] = field(default_factory=dict)
-    elements: list[Any] = field(default_factory=list)
-
-
-@dataclass(frozen=True, eq=False)
-class PersistentId:
-    """A reference to something outside the stream; torch names its storages so."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Span:
-    """Long bytes or text left in the source: where they start, how many bytes, and how they are coded."""
-
-    start: int
-    length: int
-    encoding: Literal["bytes", "latin-1", "utf-8"]
-
-
-@dataclass(frozen=True, eq=False)
-class Pickle:
-    """The inert tree of one pickle and the globals it names."""
-
-    tree: Any
-    globals: frozenset[Global]
 
 
 def read_pickle(source: PickleSource, *, label: str) -> Pickle:
@@ -116,65 +67,7 @@ def read_pickle(source: PickleSource, *, label: str) -> Pickle:
         raise UserError(
             f"{label} holds a broken or cut-off pickle (byte {start} onwards). Download the file again."
         ) from error
-    return Pickle(tree=tree, globals=frozenset(machine.globals))
-
-
-def leaves(tree: Any, *, is_leaf: Callable[[Call], bool], label: str) -> Iterator[tuple[str, Call]]:
-    """The calls in the tree that `is_leaf` picks, in the order of the stream, each with its dotted path.
-
-    Dictionaries, lists, tuples and the state of other calls are entered; the `_parameters`, `_buffers` and `_modules`
-    of a torch module add nothing to the path. Cycles are left out. Raises UserError beyond 3,000,000 nodes or 64 levels
-    (memo bombs).
-    """
-    count = 0
-    pending: list[tuple[str, Any, tuple[int, ...]]] = [("", tree, ())]
-    while pending:
-        path, node, above = pending.pop()
-        count += 1
-        if count > MAX_NODES:
-            raise UserError(
-                f"{label} unfolds into more than {MAX_NODES:,} entries; that is no weight file. Use another one."
-            )
-        if isinstance(node, Call) and is_leaf(node):
-            yield path, node
-            continue
-        if not isinstance(node, dict | list | tuple | Call) or id(node) in above:
-            continue
-        if len(above) >= MAX_DEPTH:
-            raise UserError(
-                f"{label} is nested more than {MAX_DEPTH} levels deep; that is no weight file. Use another one."
-            )
-        children = [
-            (path if key in _TRANSPARENT else f"{path}.{key}" if path else str(key), child)
-            for key, child in _inside(node)
-        ]
-        if count + len(pending) + len(children) > MAX_NODES:
-            raise UserError(
-                f"{label} unfolds into more than {MAX_NODES:,} entries; that is no weight file. Use another one."
-            )
-        inner = (*above, id(node))
-        pending.extend((name, child, inner) for name, child in reversed(children))
-
-
-_TRANSPARENT = ("_parameters", "_buffers", "_modules")
-
-
-def _inside(node: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(node, dict):
-        yield from ((_key_text(key), child) for key, child in node.items())
-    elif isinstance(node, Call):
-        if isinstance(node.state, dict):
-            yield from _inside(node.state)
-        yield from _inside(node.entries)
-        yield from enumerate(node.elements)
-    else:
-        yield from enumerate(node)
-
-
-def _key_text(key: Any) -> str:
-    if isinstance(key, bytes):
-        return key.decode("latin-1")
-    return key.path if isinstance(key, Global) else str(key)
+    return Pickle(tree=tree, globals=frozenset(machine.globals), persistent_ids=tuple(machine.persistent_ids))
 
 
 _MARK = object()
@@ -205,6 +98,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.globals: set[Global] = set()
+        self.persistent_ids: list[PersistentId] = []
         self.handlers: dict[str, Callable[[Any], None]] = {
             "MARK": lambda _: self.stack.append(_MARK),
             "POP": lambda _: self._pop_any(),
@@ -241,8 +135,8 @@ class _Machine:
             "INST": self._instance,
             "OBJ": lambda _: self._object(),
             "BUILD": lambda _: self._build(),
-            "PERSID": lambda name: self.stack.append(PersistentId(name)),
-            "BINPERSID": lambda _: self.stack.append(PersistentId(self._pop())),
+            "PERSID": self._refer,
+            "BINPERSID": lambda _: self._refer(self._pop()),
             "PROTO": lambda _: None,
             "FRAME": lambda _: None,
         }
@@ -358,9 +252,7 @@ class _Machine:
         self._add_global(module, name)
 
     def _add_global(self, module: str, name: str) -> None:
-        if module.partition(".")[0] in DANGEROUS or (
-            module in {"builtins", "__builtin__"} and name.partition(".")[0] in DANGEROUS_BUILTINS
-        ):
+        if module.partition(".")[0] in DANGEROUS_MODULES or f"{module}.{name}" in DANGEROUS_NAMES:
             raise self._error(
                 f"would run {module}.{name} when loaded the usual way. Nothing of it was run here; "
                 "do not load it elsewhere, and ask for safetensors."
@@ -369,7 +261,19 @@ class _Machine:
         self.globals.add(found)
         self.stack.append(found)
 
+    def _refer(self, value: Any) -> None:
+        found = PersistentId(value)
+        self.persistent_ids.append(found)
+        self.stack.append(found)
+
     def _call(self, function: Any, args: Any) -> None:
+        if (
+            isinstance(function, PersistentId)
+            and isinstance(function.value, tuple)
+            and function.value[:1] == ("module",)
+        ):
+            # Legacy torch files name a module's class by ("module", class, source file, source text).
+            function = function.value[1]
         if not isinstance(function, Global):
             raise self._error(
                 "calls something it computes itself, which weight files do not need. Ask for safetensors."

@@ -13,7 +13,8 @@ from workers.sources.formats.stored import INFLATION_FLOOR_BYTES, MAX_INFLATION,
 MAX_MEMBERS = 200_000
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1
-_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+_BLOCK_BYTES = 2**18
+_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
 
 def members(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -41,20 +42,44 @@ def members(path: Path) -> dict[str, zipfile.ZipInfo]:
     return {info.filename: info for info in infos}
 
 
-def member_bytes(path: Path, info: zipfile.ZipInfo) -> bytes:
-    """The bytes of one member; `members` has bounded their number. Raises UserError if they are damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as handle:
-            data = handle.read(info.file_size)
-    except _ERRORS as error:
-        raise UserError(f"{path.name} is damaged (in {info.filename[-60:]}). Download the file again.") from error
-    if len(data) != info.file_size:
-        raise cut_off(path.name)
+def member_bytes(path: Path, info: zipfile.ZipInfo, *, limit: int | None = None) -> bytearray:
+    """The bytes of one member, at most `limit`; `members` has bounded them. Raises UserError if they are damaged.
+
+    Read without `zipfile`, which parses the whole directory again for every member of a reopened file.
+    """
+    wanted = info.file_size if limit is None else min(limit, info.file_size)
+    damaged = UserError(f"{path.name} is damaged (in {info.filename[-60:]}). Download the file again.")
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if info.compress_type == zipfile.ZIP_DEFLATED else None
+    if inflate is None and info.compress_type != zipfile.ZIP_STORED:
+        raise UserError(f"{path.name} is packed in an unusual way. Unpack it and save it again.")
+    data, filled, left = bytearray(wanted), 0, info.compress_size
+    with path.open("rb") as handle:
+        handle.seek(stored_offset(path, info))
+        while filled < wanted:
+            # Small pieces, so that the member is in memory once.
+            room = min(_BLOCK_BYTES, wanted - filled)
+            packed = inflate.unconsumed_tail if inflate else b""
+            if not packed:
+                packed = handle.read(min(left, _BLOCK_BYTES if inflate else room))
+                left -= len(packed)
+            try:
+                piece = inflate.decompress(packed, room) if inflate else packed
+            except zlib.error as error:
+                raise damaged from error
+            if not piece and not (packed and left):
+                raise damaged
+            data[filled : filled + len(piece)] = piece
+            filled += len(piece)
+    if wanted == info.file_size and zlib.crc32(data) != info.CRC:
+        raise damaged
     return data
 
 
 def stored_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where the bytes of an uncompressed member start in the file; raises UserError if its local header is damaged."""
+    """Where the bytes of a member start in the file; raises UserError if its local header is damaged."""
+    # Where bytes were cut off or added in front, zipfile computes an offset that may be negative.
+    if info.header_offset < 0:
+        raise cut_off(path.name)
     with path.open("rb") as handle:
         handle.seek(info.header_offset)
         header = handle.read(_LOCAL_HEADER.size)
@@ -62,6 +87,7 @@ def stored_offset(path: Path, info: zipfile.ZipInfo) -> int:
         raise cut_off(path.name)
     signature, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     offset = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
-    if signature != b"PK\x03\x04" or offset + info.file_size > path.stat().st_size:
+    is_uneven = info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size
+    if signature != b"PK\x03\x04" or is_uneven or offset + info.compress_size > path.stat().st_size:
         raise UserError(f"{path.name} is damaged (in {info.filename[-60:]}). Download the file again.")
     return int(offset)

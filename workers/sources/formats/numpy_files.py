@@ -28,7 +28,8 @@ from workers.sources.formats.stored import (
     shorten,
     value_count,
 )
-from workers.sources.opcodes import Call, Global, Span, leaves, read_pickle
+from workers.sources.inert import Call, Global, Span, leaves
+from workers.sources.opcodes import read_pickle
 
 _HEADER_BYTES = 12 + 65_536
 _TYPE_CODE = re.compile(
@@ -45,10 +46,8 @@ def stored_tensors_npz(path: Path, *, companions: dict[str, Path]) -> list[Store
 def _npy(path: Path, info: zipfile.ZipInfo) -> StoredTensor:
     name = info.filename.removesuffix(".npy")
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as handle:
-            head = handle.read(_HEADER_BYTES)
-        shape, is_fortran, dtype, start = _npy_header(io.BytesIO(head))
-    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        shape, is_fortran, dtype, start = _npy_header(io.BytesIO(member_bytes(path, info, limit=_HEADER_BYTES)))
+    except (ValueError, TypeError, SyntaxError) as error:
         raise UserError(
             f"{path.name}: the array {shorten(name)} has a damaged header. Download the file again."
         ) from error
@@ -91,7 +90,7 @@ def _read_npy(
 
 
 def _shaped(flat: Array, shape: tuple[int, ...], *, is_fortran: bool) -> Array:
-    return np.array(flat.reshape(shape, order="F" if is_fortran else "C"), order="C")
+    return np.ascontiguousarray(flat.reshape(shape, order="F" if is_fortran else "C")).reshape(shape)
 
 
 def _in_kernel_order(tensors: list[StoredTensor], *, when_unsure: bool) -> list[StoredTensor]:
@@ -156,14 +155,15 @@ def _pickled(path: Path, name: str, call: Call) -> StoredTensor:
     )
 
 
+_BYTES_CALLS = frozenset(
+    {"_codecs.encode", "builtins.bytes", "builtins.bytearray", "__builtin__.bytes", "__builtin__.bytearray"}
+)
+
+
 def _raw(path: Path, data: Any) -> bytes | Span | None:
     # Python 3 writes bytes in protocol 2 as text through _codecs.encode(text, "latin1"); Python 2 writes a str.
-    if (
-        isinstance(data, Call)
-        and data.callable.path in {"_codecs.encode", "builtins.bytearray", "builtins.bytes"}
-        and data.args
-    ):
-        data = data.args[0]
+    if isinstance(data, Call) and data.callable.path in _BYTES_CALLS:
+        data = data.args[0] if data.args else b""
     if isinstance(data, str):
         try:
             return data.encode("latin-1")

@@ -80,7 +80,7 @@ def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTen
 def part_names(path: Path) -> set[str]:
     """The file names of the external data that the initializers lie in."""
     return {
-        PurePosixPath(entry.value).name
+        PurePosixPath(str(entry.value)).name
         for graph in _graphs(_loaded(path).graph)
         for tensor in graph.initializer
         for entry in tensor.external_data
@@ -130,7 +130,9 @@ def _origin(name: str, sources: dict[str, str]) -> str:
     return name
 
 
-def _tensor(path: Path, name: str, tensor: Any, companions: dict[str, Path]) -> StoredTensor:
+def _tensor(path: Path, name: str | bytes, tensor: Any, companions: dict[str, Path]) -> StoredTensor:
+    # A name of damaged UTF-8 comes as bytes.
+    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     shape = checked_shape(tuple(tensor.dims), name=name, label=path.name)
     try:
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
@@ -169,7 +171,7 @@ def _external(
     data = companion(path, place.get("location"), companions=companions)
     offset, length = place.get("offset", "0"), place.get("length")
     wanted = value_count(shape) * dtype.itemsize
-    if not offset.isdecimal() or (length is not None and length != str(wanted)):
+    if not (isinstance(offset, str) and offset.isdecimal()) or (length is not None and length != str(wanted)):
         raise UserError(f"{path.name}: the bytes of {shorten(name)} do not fit its shape. Download the file again.")
     if int(offset) + wanted > data.stat().st_size:
         raise cut_off(data.name)

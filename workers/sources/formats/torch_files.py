@@ -29,7 +29,8 @@ from workers.sources.formats.stored import (
     shorten,
     value_count,
 )
-from workers.sources.opcodes import Call, Global, PersistentId, leaves, read_pickle
+from workers.sources.inert import Call, Global, PersistentId, Pickle, leaves
+from workers.sources.opcodes import read_pickle
 
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 MAX_PICKLE_BYTES = 256 * 2**20
@@ -128,13 +129,14 @@ def stored_tensors_zip(path: Path, *, companions: dict[str, Path]) -> list[Store
 def stored_tensors_legacy(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
     """The tensors of a `torch.save` file of the form before torch 1.6, in the order of the pickle."""
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as source:
-        _, version, facts, tree, keys = (read_pickle(source, label=path.name).tree for _ in range(5))
+        _, stated, machine, pickled, listed = (read_pickle(source, label=path.name) for _ in range(5))
+        version, facts, keys = stated.tree, machine.tree, listed.tree
         if version != 1001 or not isinstance(facts, dict) or not isinstance(keys, list):
             raise UserError(
                 f"{path.name} is no legacy PyTorch checkpoint of version 1001. Save it again with a newer torch."
             )
-        named = _views(tree, path.name)
-        sizes = {view.key: view.dtype.itemsize for _, view in named} | _item_sizes(tree)
+        named = _views(pickled.tree, path.name)
+        sizes = _item_sizes(pickled)
         storages: dict[str, _Storage] = {}
         position = source.tell()
         for key in keys:
@@ -208,23 +210,15 @@ def _storage_of(value: Any, unsupported: UserError) -> tuple[str, np.dtype[Any],
     return str(value[2]), _STORAGE_TYPES[value[1].name], shift
 
 
-def _item_sizes(tree: Any) -> dict[str, int]:
-    """Bytes per number of every storage that the tree names, those outside the weights (the optimiser's) too."""
+def _item_sizes(pickled: Pickle) -> dict[str, int]:
+    """Bytes per number of every storage that the pickle names, those outside the weights (the optimiser's) too."""
     sizes: dict[str, int] = {}
-    for _, call in leaves(tree, is_leaf=_is_tensor, label="The file"):
-        for _ in range(4):
-            inner = next((part for part in call.args if isinstance(part, Call)), None)
-            call = inner or call
-        for part in call.args[:1]:
-            if (
-                isinstance(part, PersistentId)
-                and isinstance(part.value, tuple)
-                and len(part.value) > 2
-                and isinstance(part.value[1], Global)
-            ):
-                dtype = _STORAGE_TYPES.get(part.value[1].name)
-                if dtype is not None:
-                    sizes[str(part.value[2])] = dtype.itemsize
+    for reference in pickled.persistent_ids:
+        value = reference.value
+        if isinstance(value, tuple) and len(value) > 2 and value[0] == "storage" and isinstance(value[1], Global):
+            dtype = _STORAGE_TYPES.get(value[1].name)
+            if dtype is not None:
+                sizes[str(value[2])] = dtype.itemsize
     return sizes
 
 
@@ -256,10 +250,14 @@ def _read(view: _View, storage: _Storage) -> Array:
     dtype = view.dtype
     if value_count(view.shape) == 0:
         return np.empty(view.shape, dtype)
-    if dtype.kind in "iufc" and dtype.itemsize > 1:
-        dtype = dtype.newbyteorder("<" if storage.is_little else ">")
-    flat = read_values(
-        storage.path, offset=storage.offset + view.offset * dtype.itemsize, count=_extent(view), dtype=dtype
+    # Whole numbers of the same width, so that the byte order also holds for types that numpy does not know itself.
+    width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
+    words = read_values(
+        storage.path,
+        offset=storage.offset + view.offset * dtype.itemsize,
+        count=_extent(view) * dtype.itemsize // width,
+        dtype=np.dtype(f"{'<' if storage.is_little else '>'}u{width}"),
     )
-    strides = tuple(stride * flat.itemsize for stride in view.strides)
-    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, view.shape, strides)).reshape(view.shape)
+    strides = tuple(stride * dtype.itemsize for stride in view.strides)
+    strided: Array = np.ndarray(view.shape, dtype, buffer=words.view(dtype), strides=strides)
+    return np.array(strided, order="C")
