@@ -9,9 +9,11 @@ import ipaddress
 import os
 import socket
 import tempfile
+from pathlib import Path
 from typing import Any
 
 os.environ["HUBSCOPE_DATA_DIR"] = tempfile.mkdtemp(prefix=f"hs-{os.getpid()}-")
+Path(os.environ["HUBSCOPE_DATA_DIR"], "static").mkdir()  # whitenoise warns where it is missing
 os.environ["HUBSCOPE_FSYNC"] = "0"  # a crash of the machine may cost the tests' database
 os.environ["HF_HUB_OFFLINE"] = "1"
 for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "HTTPS", "HUBSCOPE_SUPERVISED"):
@@ -34,10 +36,16 @@ def refuse_strangers(address: Any) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether `host` is a numeric loopback address."""
+    return is_numeric(host) and ipaddress.ip_address(host.split("%")[0]).is_loopback
+
+
+def is_numeric(host: Any) -> bool:
+    """Whether `host` is an address already, so that no name server is asked."""
     try:
-        return ipaddress.ip_address(host.split("%")[0]).is_loopback
+        ipaddress.ip_address(str(host).split("%")[0])
     except ValueError:
         return False
+    return True
 
 
 def guard_network() -> None:
@@ -53,7 +61,7 @@ def guard_network() -> None:
         return connect_ex(self, address)
 
     def guarded_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host is not None:
+        if host is not None and not is_numeric(host):
             refuse_strangers((host, 0))
         return getaddrinfo(host, *args, **kwargs)
 

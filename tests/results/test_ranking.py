@@ -1,0 +1,103 @@
+"""Rankings and comparisons: order, places, what cannot be told apart, and what was not run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+
+from hubapp.results.comparison import comparison_of
+from hubapp.results.curves import curves_of
+from hubapp.results.ranking import fewshot_predictions, ranking_of
+from workers.kit import UserError
+
+
+@pytest.mark.parametrize("by", ["knn", "logme", "regularised_h_score", "accuracy@8", "accuracy@all"])
+def test_noise_comes_last_and_is_separable_by_every_column(hub: Any, by: str) -> None:
+    ranking = ranking_of(hub.dataset, by=by)
+    scored = [place for place in ranking.places if by in place.scores]
+    assert scored[-1].model.slug == "noise"
+    assert (scored[-1].best, scored[-1].worst) == (3, 3)
+    assert scored[-1].not_separable == ()
+
+
+def test_models_that_differ_by_little_are_not_separable(hub: Any) -> None:
+    ranking = ranking_of(hub.dataset, by="accuracy@8")
+    first = ranking.places[0]
+    assert (first.best, first.worst) == (1, 2)
+    assert set(first.not_separable) == {"pixels", "blurred"} - {first.model.slug}
+    assert "not separable from" in ranking.sentence
+
+
+def test_what_was_not_run_has_no_score_and_what_cannot_run_says_why(hub: Any) -> None:
+    ranking = ranking_of(hub.dataset, by="knn")
+    assert ranking.places[-1].model.slug == "new"
+    assert ranking.places[-1].scores == {}
+    assert ranking.places[-1].best is None
+    assert [place.model.slug for place in ranking.left_out] == ["weights-only"]
+    assert "weights only" in ranking.left_out[0].reason
+
+
+def test_the_second_look_reads_the_same_pairs_from_the_cache(hub: Any) -> None:
+    first = ranking_of(hub.dataset, by="accuracy@all")
+    assert first == ranking_of(hub.dataset, by="accuracy@all")
+    assert "Holm over 3 pairs" in first.pairs_kind
+
+
+def test_a_ranking_outlives_redis(hub: Any, settings: Any) -> None:
+    expected = ranking_of(hub.dataset, by="knn")
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "unix:///nowhere/redis.sock"}
+    }
+    assert ranking_of(hub.dataset, by="knn").places == expected.places
+
+
+def test_an_unknown_column_is_a_sentence(hub: Any) -> None:
+    with pytest.raises(UserError, match="There is no column 'beauty'"):
+        ranking_of(hub.dataset, by="beauty")
+
+
+def test_queries_do_not_grow_with_the_models(hub: Any, django_assert_max_num_queries: Any) -> None:
+    ranking_of(hub.dataset, by="knn")
+    with django_assert_max_num_queries(14):
+        ranking_of(hub.dataset, by="knn")
+
+
+def test_predictions_are_those_that_were_scored(hub: Any) -> None:
+    outcome = hub.outcomes["pixels", "fewshot"]
+    found = fewshot_predictions(outcome, head="logistic", shots=8)
+    assert found is not None
+    logits, labels = found
+    accuracy = (logits.argmax(-1) == labels).mean(axis=1)
+    score = next(s for s in outcome.scores.all() if (s.metric, s.head, s.shots) == ("accuracy", "logistic", 8))
+    assert list(accuracy) == pytest.approx(score.replicates)
+    assert fewshot_predictions(outcome, head="nothing", shots=8) is None
+
+
+def test_comparison_says_what_is_better(hub: Any) -> None:
+    comparison = comparison_of(["noise", "pixels"])
+    assert [model.slug for model in comparison.models] == ["noise", "pixels"]
+    rows = {row.column.key: row for row in comparison.datasets[0].rows}
+    assert rows["knn"].best == ("pixels",)
+    assert "separable from the rest" in rows["knn"].sentence
+    together = comparison_of(["pixels", "blurred"]).datasets[0].rows
+    assert "Not separable." in [row.sentence for row in together]
+
+
+@pytest.mark.parametrize(
+    ("slugs", "sentence"),
+    [(["pixels"], "Choose 2 to 6"), (["pixels", "nobody"], "no model 'nobody'"), (list("abcdefg"), "Choose 2 to 6")],
+)
+def test_wrong_choices_are_sentences(hub: Any, slugs: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        comparison_of(slugs)
+
+
+def test_curves_follow_the_query(hub: Any) -> None:
+    curves = curves_of(hub.dataset, query=QueryDict("metric=auroc&models=pixels&models=noise"))
+    assert [curve.model.slug for curve in curves.curves] == ["pixels", "noise"]
+    assert curves.shots == [1, 8, 0]
+    assert all(point.metric == "auroc" for curve in curves.curves for point in curve.points)
+    with pytest.raises(UserError, match="no head"):
+        curves_of(hub.dataset, query=QueryDict("head=crystal_ball"))
