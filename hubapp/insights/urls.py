@@ -1,6 +1,13 @@
 """Addresses of the room."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from hubapp.insights import views
+from hubapp.ui.pages import page_paths
 
 app_name = "insights"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    *page_paths("", views.front, name="front"),
+    path("running/", views.running, name="running"),
+    path("running/count/", views.running_count, name="running_count"),
+]

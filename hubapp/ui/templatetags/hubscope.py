@@ -223,6 +223,24 @@ def running_indicator() -> SafeString:
 
 
 @register.simple_tag
+def page_url(url_name: str) -> str:
+    """The address of a page of another room; empty where no room has it, so that a page stands alone."""
+    return address_of(url_name)
+
+
+@register.simple_tag
+def panel(url_name: str, *args: Any, **query: Any) -> SafeString:
+    """A place that HTMX fills with another room's panel once the page stands; nothing where no room has it."""
+    try:
+        address = with_query(reverse(url_name, args=args), **query)
+    except NoReverseMatch:
+        return SafeString("")
+    return format_html(
+        '<div hx-get="{}" hx-trigger="load" hx-swap="innerHTML"><p class="hs-muted">Loading …</p></div>', address
+    )
+
+
+@register.simple_tag
 def compare_url() -> str:
     """The comparison page's address; empty where the site has none."""
     return address_of("results:compare")
