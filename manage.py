@@ -8,6 +8,8 @@ import signal
 import sys
 from types import FrameType
 
+from django.core.management import execute_from_command_line
+
 from hubapp.execution.embedded import EmbeddedError, Lease, data_dir, ensure_running
 
 # These need neither database nor broker. `up` and `demo` start the services themselves.
@@ -46,8 +48,6 @@ def end_on_sigterm(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run one command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hubapp.settings")
-    from django.core.management import execute_from_command_line
-
     lease: Lease | None = None
     try:
         if needs_services(sys.argv[1:]):

@@ -6,21 +6,18 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import User
 
 from hubapp.execution.embedded import data_dir, ensure_running, runtime_dir
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Path]:
-    """PostgreSQL and Redis of this test session; the value is the data folder. Tests with a database get them anyway."""
+    """PostgreSQL and Redis of this session; the value is the data folder. Tests with a database get them anyway."""
     folder = data_dir()
     lease = ensure_running(folder)
     yield folder
@@ -60,8 +57,6 @@ def charlie(db: None) -> User:
 
 def person(name: str, *, is_active: bool = True) -> User:
     """A user called `name`, whose password is `<name>-password`."""
-    from django.contrib.auth.models import User
-
     return User.objects.create_user(name, f"{name}@example.org", f"{name}-password", is_active=is_active)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +45,6 @@ class Lease:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.started: list[str] = []
-        self._children: list[subprocess.Popen[bytes]] = []
         self._descriptor: int | None = None
         self._holder = os.getpid()
 
@@ -60,7 +58,7 @@ class Lease:
             try:
                 for server in servers:
                     if not server.is_running():
-                        self._children.append(server.start())
+                        server.start()
                         self.started.append(server.name)
             except BaseException:
                 self._stop_if_last()
@@ -83,8 +81,6 @@ class Lease:
         else:
             for server in reversed(servers_of(self.data)):
                 server.stop()
-            for child in self._children:
-                child.wait(timeout=10)
         finally:
             os.close(self._descriptor)
             self._descriptor = None

@@ -39,7 +39,8 @@ SETTINGS = {
     "logging_collector": "off",
 }
 SETTINGS_SINCE_18 = {"io_workers": "1"}
-SETTINGS_OF_TESTS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Safe when PostgreSQL is killed, not when the machine is. synchronous_commit stays on: without it a kill loses commits.
+SETTINGS_OF_TESTS = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresServer(Server):
@@ -54,7 +55,10 @@ class PostgresServer(Server):
         self._make_folder(self.sockets)
         if not (self.home / "PG_VERSION").exists():
             self._create()
-        self._drop_stale_pid_file()
+
+    def before_start(self) -> None:
+        """Clear away what a killed server left."""
+        self._drop_stale_locks()
 
     def command(self, home: str) -> list[str]:
         """The server with every setting on its command line."""
@@ -84,15 +88,17 @@ class PostgresServer(Server):
         except OSError:
             return []
 
-    def _drop_stale_pid_file(self) -> None:
-        """Remove the pid file of a killed server whose number another process has by now.
+    def _drop_stale_locks(self) -> None:
+        """Remove the lock files of a killed server whose number another process, or an unburied one, has by now.
 
-        PostgreSQL deals itself with numbers that nobody has; it would refuse to start beside a living one.
+        PostgreSQL deals itself with numbers that nobody has; it would refuse to start beside a living one. While
+        children of the killed server still go, the files stay, and the start is tried again.
         """
-        lines = self._pid_file()
-        if not lines or not lines[0].strip().isdigit() or self.is_running():
+        if self.is_running() or processes.has_process_in(self.home, uid=self.home.stat().st_uid, name="postgres"):
             return
-        if processes.signal_reaches(int(lines[0])) and not processes.has_process_in(self.home):
+        (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+        lines = self._pid_file()
+        if lines and lines[0].strip().isdigit() and processes.signal_reaches(int(lines[0])):
             (self.home / "postmaster.pid").unlink(missing_ok=True)
 
     def _program(self) -> binaries.Program:

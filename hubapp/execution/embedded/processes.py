@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -31,22 +29,22 @@ def signal_reaches(pid: int) -> bool:
     return True
 
 
-def has_process_in(folder: Path) -> bool:
-    """Whether any process that we may look at works in `folder`."""
+def has_process_in(folder: Path, *, uid: int, name: str) -> bool:
+    """Whether a process works in `folder`; where we may not look, whether `uid` has a process called `name`."""
     for entry in PROC.glob("[0-9]*"):
         try:
             if (entry / "cwd").readlink() == folder:
+                return True
+        except PermissionError:
+            if _runs_as(entry, uid=uid, name=name):
                 return True
         except OSError:
             continue
     return False
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
-    """Wait until `condition` holds, at most `seconds`; the answer says whether it does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-    return True
+def _runs_as(entry: Path, *, uid: int, name: str) -> bool:
+    try:
+        return entry.stat().st_uid == uid and (entry / "comm").read_text().strip() == name
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,17 @@ from hubapp.execution.embedded.errors import EmbeddedError
 from hubapp.execution.embedded.folders import open_runtime_dir
 
 START_SECONDS = 60.0
+ATTEMPTS = 4
+
+# Servers that this process started and has to bury when they end; they outlive it if somebody else uses them.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def bury_children() -> None:
+    """Take note of servers that this process had started and that have ended, so that no zombie keeps their number."""
+    for pid, process in list(_children.items()):
+        if process.poll() is not None:
+            _children.pop(pid, None)
 
 
 class Server(ABC):
@@ -53,35 +65,44 @@ class Server(ABC):
 
     def is_running(self) -> bool:
         """Whether the server's main process lives."""
+        bury_children()
         return self.pid() is not None
 
     def set_aside(self) -> bool:
         """Give up state that stops the server from starting, where that state can be made again. False: it cannot."""
         return False
 
+    def before_start(self) -> None:  # noqa: B027 -- most servers need nothing here
+        """Called before each attempt to start."""
+
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the server's process in a session of its own, without waiting until it answers."""
         with self._home() as (home, descriptors):
             return self._popen(self.command(home), descriptors)
 
-    def start(self, *, seconds: float = START_SECONDS) -> subprocess.Popen[bytes]:
+    def start(self, *, seconds: float = START_SECONDS) -> None:
         """Prepare, start and wait until the server answers.
 
         A start that fails is tried again for a while: after a kill, the old server's children need a moment to go.
         Raises EmbeddedError with the end of the log.
         """
         self.prepare()
-        for attempt in range(4):
+        for attempt in range(ATTEMPTS):
+            self.before_start()
             process = self.spawn()
-            processes.wait_until(lambda p=process: p.poll() is not None or self.is_ready(), seconds=seconds)  # type: ignore[misc]
+            deadline = time.monotonic() + seconds
+            while process.poll() is None and not self.is_ready() and time.monotonic() < deadline:
+                time.sleep(0.02)
             if process.poll() is None and self.is_ready():
-                return process
+                _children[process.pid] = process
+                return
             if process.poll() is None:
+                process.kill()
+                process.wait()
                 break
-            if attempt == 2 and not self.set_aside():
+            if attempt == ATTEMPTS - 2 and not self.set_aside():
                 break
-            processes.wait_until(lambda: False, seconds=0.5 * (attempt + 1))
-        self.stop(seconds=5)
+            time.sleep(0.5 * (attempt + 1))
         raise EmbeddedError(f"The embedded {self.name} did not start. The end of {self.log}:\n{self.log_tail()}")
 
     def stop(self, *, seconds: float = 30.0) -> None:
@@ -89,10 +110,12 @@ class Server(ABC):
         for number in self.stop_signals:
             pid = self.pid()
             if pid is None:
-                return
+                break
             self.signal(number)
-            if processes.wait_until(lambda p=pid: not self._is_process(p), seconds=seconds / len(self.stop_signals)):  # type: ignore[misc]
-                return
+            deadline = time.monotonic() + seconds / len(self.stop_signals)
+            while self._is_process(pid) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        bury_children()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server's main process, if it runs."""
