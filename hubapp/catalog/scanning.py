@@ -85,7 +85,7 @@ class Found:
 def folder_search(root: Path) -> Found:
     """Find the models below a folder, in the order of their names.
 
-    A folder with a config.json and weights, or with a TensorFlow.js model.json, is one model; shards of one name are one
+    A folder with config.json and weights, or with a TensorFlow.js model.json, is one model; shards of one name are one
     model; every other weight file is a model by itself. Links that lead out of the folder are refused;
     links to folders are not followed.
     """

@@ -1,0 +1,130 @@
+"""The catalogue in Django's admin."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from hubapp.catalog import services
+from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
+from workers.kit import UserError
+
+
+@admin.action(description="Archive", permissions=["change"])
+def archive(
+    model_admin: admin.ModelAdmin[Model | Dataset], request: HttpRequest, chosen: QuerySet[Model | Dataset]
+) -> None:
+    """Hide the chosen ones from lists."""
+    for one in chosen:
+        services.model_archive(one) if isinstance(one, Model) else services.dataset_archive(one)
+    messages.success(request, f"{len(chosen)} archived.")
+
+
+@admin.action(description="Restore", permissions=["change"])
+def restore(
+    model_admin: admin.ModelAdmin[Model | Dataset], request: HttpRequest, chosen: QuerySet[Model | Dataset]
+) -> None:
+    """Bring the chosen ones back."""
+    for one in chosen:
+        try:
+            services.model_restore(one) if isinstance(one, Model) else services.dataset_restore(one)
+        except UserError as error:
+            messages.warning(request, error.message)
+
+
+class CataloguedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What the admin of models and data sets shares."""
+
+    search_fields = ["slug", "title", "meaning"]
+    list_filter = ["modality", "task", "licence", "archived_at"]
+    list_select_related = ["current_revision"]
+    raw_id_fields = ["current_revision"]
+    readonly_fields = ["created_at"]
+    actions = [archive, restore]
+
+    def delete_model(self, request: HttpRequest, obj: Model | Dataset) -> None:
+        """Delete with the stored files."""
+        services.model_delete(obj) if isinstance(obj, Model) else services.dataset_delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Model | Dataset]) -> None:
+        """Delete with the stored files."""
+        for one in queryset:
+            self.delete_model(request, one)
+
+
+@admin.register(Model)
+class ModelAdmin(CataloguedAdmin):
+    """Models."""
+
+    list_display = ["slug", "title", "modality", "task", "licence", "source", "is_control", "archived_at"]
+    list_select_related = ["source"]
+
+
+@admin.register(Dataset)
+class DatasetAdmin(CataloguedAdmin):
+    """Data sets."""
+
+    list_display = ["slug", "title", "modality", "task", "licence", "archived_at"]
+
+
+@admin.register(Source)
+class SourceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Sources."""
+
+    list_display = ["title", "kind", "location", "scanned_at"]
+    readonly_fields = ["created_at", "scanned_at", "report"]
+
+
+@admin.register(Revision)
+class RevisionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Revisions of models."""
+
+    list_display = ["model", "digest", "loader", "parameters", "size_bytes", "error_message", "created_at"]
+    list_select_related = ["model"]
+    search_fields = ["digest", "model__slug"]
+    raw_id_fields = ["model"]
+    readonly_fields = ["digest", "created_at"]
+
+
+@admin.register(DatasetRevision)
+class DatasetRevisionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Revisions of data sets."""
+
+    list_display = ["dataset", "digest", "source", "rows", "created_at"]
+    list_select_related = ["dataset"]
+    search_fields = ["digest", "dataset__slug"]
+    raw_id_fields = ["dataset"]
+    readonly_fields = ["digest", "created_at"]
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """For rows that only an import writes."""
+
+    raw_id_fields = ["revision"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: File | Tensor | None = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(File)
+class FileAdmin(ReadOnlyAdmin):
+    """Files of revisions."""
+
+    list_display = ["path", "revision", "format", "size_bytes", "sha256"]
+    list_select_related = ["revision__model"]
+    search_fields = ["path", "sha256", "revision__model__slug"]
+
+
+@admin.register(Tensor)
+class TensorAdmin(ReadOnlyAdmin):
+    """Tensors of revisions."""
+
+    list_display = ["name", "revision", "shape", "dtype", "parameters"]
+    list_select_related = ["revision__model"]
+    search_fields = ["name", "revision__model__slug"]

@@ -1,0 +1,292 @@
+"""What pages and their JSON twins say of a model, a data set, a source: words and plain values, no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hubapp.catalog.filters import SORTS, ModelQuery
+from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
+from hubapp.catalog.selectors import Facet, Fit, facet_label
+from workers.kit import LOADERS, JobEntry
+
+PICKLED_FORMATS = {"torch-zip", "torch-legacy", "numpy-pickle"}
+FORMAT_TITLES = {
+    "safetensors": "safetensors",
+    "torch-zip": "PyTorch",
+    "torch-legacy": "PyTorch (old format)",
+    "numpy-pickle": "pickled numpy arrays",
+    "onnx": "ONNX",
+    "npz": "numpy archive",
+    "tfjs": "TensorFlow.js",
+}
+
+
+def format_titles(files: Iterable[File]) -> list[str]:
+    """The weight formats of a revision in words, each once."""
+    known = [FORMAT_TITLES[file.format] for file in files if file.is_weights and file.format in FORMAT_TITLES]
+    return list(dict.fromkeys(known))
+
+
+def safety_sentence(files: Iterable[File]) -> str:
+    """What the format of the weights means for safety."""
+    formats = {file.format for file in files if file.is_weights}
+    if formats & PICKLED_FORMATS:
+        return (
+            "These files are Python pickles, which other programs may run as code when they load them. Hubscope reads "
+            "the numbers without unpickling, so nothing in them was or will be run here."
+        )
+    if formats & set(FORMAT_TITLES):
+        return "The format holds numbers only: loading it runs no code."
+    return "The format is not known, so nothing was read."
+
+
+def loading_snippet(model: Model, revision: Revision) -> str:
+    """Python that opens this very revision: with its loader where it has one, else its tensors one at a time."""
+    head = (
+        "# in `python manage.py shell`\n"
+        "from hubapp.catalog.models import Revision\n"
+        "from hubapp.catalog.selectors import model_ref\n"
+    )
+    get = f'revision = Revision.objects.get(model__slug="{model.slug}",\n    digest="{revision.digest}")\n'
+    if revision.loader not in LOADERS:
+        return (
+            "# in `python manage.py shell`\n"
+            "from pathlib import Path\n"
+            "from hubapp.catalog.models import Revision\n"
+            "from hubapp.catalog.selectors import model_ref\n"
+            "from workers.sources.checkpoints import iter_tensors\n\n"
+            f"{get}"
+            "for header, array in iter_tensors([Path(file) for file in model_ref(revision).files]):\n"
+            "    print(header.name, array.shape, array.dtype)"
+        )
+    examples = {
+        "image": (
+            "import numpy as np",
+            "np.zeros((1, 28, 28), dtype=np.uint8)  # grey images, or (n, h, w, 3) for RGB",
+            ", image_size=112",
+        ),
+        "text": ("", '["a sentence", "another one"]', ""),
+        "series": ("import numpy as np", "np.random.rand(1, 1, 150).astype(np.float32)  # (n, channels, length)", ""),
+    }
+    imports, items, options = examples.get(model.modality, ("", "...", ""))
+    return (
+        f"{head}from workers.kit import LOADERS\n{imports + chr(10) if imports else ''}\n{get}"
+        f'encoder = LOADERS.get("{revision.loader}").load()(model_ref(revision), device="cpu")\n'
+        f"items = {items}\n"
+        f"features = encoder.encode(items{options})  # (n, dimensions) float32"
+    )
+
+
+CONFIG_TITLES = {
+    "architecture": "Built as",
+    "mean": "Mean",
+    "std": "Standard deviation",
+    "channel_order": "Channels",
+    "scale": "Values are divided by",
+    "padding": "Padding",
+    "seed": "Seed",
+}
+
+
+def config_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How a revision is loaded, as name and value in words."""
+    return [
+        (CONFIG_TITLES.get(name, name), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in config.items()
+    ]
+
+
+def list_sentence(query: ModelQuery, *, count: int) -> str:
+    """What the model list shows, in words."""
+    noun = f"{count:,} {'archived ' if query.is_archived else ''}model{'' if count == 1 else 's'}"
+    parts = [f"with “{query.q}” in the text"] if query.q else []
+    for facet, words in (("modality", "for {}"), ("task", "whose task is {}"), ("licence", "under {}")):
+        if values := query.chosen(facet):
+            parts.append(words.format(" or ".join(facet_label(facet, value) for value in values)))
+    order = SORTS[query.sort.removeprefix("-")].lower()
+    direction = {"newest": "the newest first", "-newest": "the oldest first"}.get(
+        query.sort, f"by {order}{', descending' if query.sort.startswith('-') else ''}"
+    )
+    return f"{noun}{' ' if parts else ''}{' and '.join(parts)}, {direction}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisRow:
+    """A data set with what can run on the model's features of it; `reason` where one sentence speaks for the row."""
+
+    dataset: Dataset
+    fits: Sequence[Fit]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisMatrix:
+    """Everything that can or cannot be run on a model."""
+
+    of_model: Sequence[Fit]
+    entries: Sequence[JobEntry]
+    rows: Sequence[AnalysisRow]
+
+
+def analysis_matrix(fits: Sequence[Fit], datasets: Sequence[Dataset]) -> AnalysisMatrix:
+    """The fits of one model by data set: those that fit come first, the rest with their reasons."""
+    of_model = [fit for fit in fits if fit.dataset is None]
+    by_dataset: dict[str, list[Fit]] = {}
+    for fit in fits:
+        if fit.dataset is not None and fit.model is not None:
+            by_dataset.setdefault(fit.dataset.name, []).append(fit)
+    rows = []
+    for dataset in datasets:
+        own = by_dataset.get(dataset.slug, [])
+        reasons = {fit.reason for fit in own}
+        shared = next(iter(reasons)) if len(reasons) == 1 else None
+        rows.append(AnalysisRow(dataset=dataset, fits=own, reason=shared or ""))
+    rows.sort(key=lambda row: bool(row.reason))
+    entries = [fit.entry for fit in rows[0].fits] if rows else []
+    return AnalysisMatrix(of_model=of_model, entries=entries, rows=rows)
+
+
+def fit_json(fit: Fit) -> dict[str, Any]:
+    """One fit for a twin."""
+    return {
+        "analysis": fit.entry.name,
+        "model": fit.model.name if fit.model else None,
+        "dataset": fit.dataset.name if fit.dataset else None,
+        "fits": fit.is_fit,
+        "reason": fit.reason,
+    }
+
+
+def model_json(model: Model) -> dict[str, Any]:
+    """A model as the list's twin gives it."""
+    revision = model.current_revision
+    return {
+        "slug": model.slug,
+        "title": model.title,
+        "meaning": model.meaning,
+        "author": model.author,
+        "modality": model.modality,
+        "task": model.task,
+        "architecture": model.architecture,
+        "licence": model.licence,
+        "origin": model.origin,
+        "is_control": model.is_control,
+        "created_at": model.created_at,
+        "archived_at": model.archived_at,
+        "url": model.get_absolute_url(),
+        "revision": revision.digest if revision else None,
+        "parameters": revision.parameters if revision else None,
+        "size_bytes": revision.size_bytes if revision else None,
+        "error": revision.error_message if revision else "",
+    }
+
+
+def revision_json(revision: Revision, *, tensors: Iterable[Tensor]) -> dict[str, Any]:
+    """A revision with its files and tensors, as the model's twin gives it."""
+    return {
+        "digest": revision.digest,
+        "loader": revision.loader,
+        "config": revision.config,
+        "parameters": revision.parameters,
+        "size_bytes": revision.size_bytes,
+        "error": revision.error_message,
+        "created_at": revision.created_at,
+        "files": [
+            {
+                "path": file.path,
+                "sha256": file.sha256,
+                "size_bytes": file.size_bytes,
+                "format": file.format,
+                "is_weights": file.is_weights,
+            }
+            for file in revision.files.all()
+        ],
+        "tensors": [
+            {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype, "parameters": tensor.parameters}
+            for tensor in tensors
+        ],
+    }
+
+
+def facet_json(facet: Facet) -> dict[str, Any]:
+    """A facet for the list's twin."""
+    return {
+        "name": facet.name,
+        "values": [{"value": one.value, "count": one.count, "is_chosen": one.is_chosen} for one in facet.values],
+    }
+
+
+def sample_sentence(revision: DatasetRevision) -> str:
+    """How the rows were chosen, in words."""
+    config = revision.config
+    source_rows = revision.profile.get("source_rows", 0)
+    of_all = f" of {source_rows:,}" if source_rows > revision.rows else ""
+    if config.get("sample"):
+        chosen = f"A fixed stratified sample of {revision.rows:,}{of_all} rows, seed {config.get('seed', 0)}"
+    else:
+        chosen = f"All {revision.rows:,} rows"
+    size = config.get("image_size")
+    return f"{chosen}{f', images scaled to {size} × {size} pixels' if size else ''}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCount:
+    """A class of a data set; `count` and `share` (of the largest) are None before the data set was profiled."""
+
+    name: str
+    count: int | None = None
+    share: float | None = None
+
+
+def class_counts(revision: DatasetRevision) -> list[ClassCount]:
+    """The classes in label order with their rows, from the profile."""
+    counts = revision.profile.get("counts")
+    if not isinstance(counts, list) or len(counts) != len(revision.classes):
+        return [ClassCount(name=name) for name in revision.classes]
+    most = max(counts, default=1) or 1
+    return [
+        ClassCount(name=name, count=count, share=count / most)
+        for name, count in zip(revision.classes, counts, strict=True)
+    ]
+
+
+def dataset_json(dataset: Dataset) -> dict[str, Any]:
+    """A data set as the twins give it."""
+    revision = dataset.current_revision
+    return {
+        "slug": dataset.slug,
+        "title": dataset.title,
+        "meaning": dataset.meaning,
+        "modality": dataset.modality,
+        "task": dataset.task,
+        "licence": dataset.licence,
+        "origin": dataset.origin,
+        "created_at": dataset.created_at,
+        "archived_at": dataset.archived_at,
+        "url": dataset.get_absolute_url(),
+        "revision": revision
+        and {
+            "digest": revision.digest,
+            "source": revision.source,
+            "config": revision.config,
+            "rows": revision.rows,
+            "classes": revision.classes,
+            "sample": sample_sentence(revision),
+            "profile": revision.profile,
+        },
+    }
+
+
+def source_json(source: Source, *, with_location: bool) -> dict[str, Any]:
+    """A source as the twin gives it; its place on the server's disk for staff only."""
+    return {
+        "id": source.pk,
+        "kind": source.kind,
+        "title": source.title,
+        **({"location": source.location} if with_location else {}),
+        "models": getattr(source, "model_count", None),
+        "scanned_at": source.scanned_at,
+        "report": source.report,
+    }
