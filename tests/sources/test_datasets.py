@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests.sources.demo_refs import BROWN, FASHION, archive_series, dataset_ref, digits
-from tests.sources.shipped import shipped
+from tests.sources.shipped import ROOT, shipped
 from workers.kit import DATASET_SOURCES, DatasetRef, LocalContext, NoParams, UserError
 from workers.sources.datasets.profile import dataset_profile, run
 from workers.sources.datasets.sampling import in_label_order, stratified_rows
@@ -272,3 +274,13 @@ def test_profile_as_a_job() -> None:
     assert context.progress[:2] == (1, 1)
     with pytest.raises(UserError, match="Choose a data set"):
         run(NoParams(), LocalContext())
+
+
+def test_profile_costs_no_torch() -> None:
+    code = (
+        "import sys; from tests.sources.demo_refs import digits; "
+        "from workers.sources.datasets.profile import dataset_profile; "
+        "dataset_profile(digits(sample=50)); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
