@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from hubapp.charts.frame import HIGH, INK, LOW, MUTED, PAPER, SERIES, Figure, axis, empty, figure
+from hubapp.charts.frame import HIGH, INK, LOW, MUTED, PAPER, SERIES, ZERO, Figure, axis, empty, figure
 from hubapp.charts.rows import BinRow, ComponentRow, LayerRow
 
 VERDICT_LOOK = {
@@ -162,7 +162,7 @@ def explained_variance(rows: Sequence[ComponentRow]) -> Figure:
 
 
 def basis_filters(rows: Sequence[ComponentRow]) -> Figure:
-    """The basis filters as 3 × 3 heat maps in one row, with their shares; zero has the paper's colour."""
+    """The basis filters as 3 × 3 heat maps in one row, with their shares; zero is grey."""
     columns = ("Component", "Explained variance", *(f"w{tap}" for tap in range(9)))
     if not rows:
         return empty(NOTHING, columns=columns)
@@ -179,7 +179,7 @@ def basis_filters(rows: Sequence[ComponentRow]) -> Figure:
                 yaxis=f"y{suffix}",
                 zmin=-top,
                 zmax=top,
-                colorscale=[[0, LOW], [0.5, PAPER], [1, HIGH]],
+                colorscale=[[0, LOW], [0.5, ZERO], [1, HIGH]],
                 showscale=False,
                 xgap=1,
                 ygap=1,
@@ -188,29 +188,23 @@ def basis_filters(rows: Sequence[ComponentRow]) -> Figure:
             )
         )
         left = place * step
-        hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "fixedrange": True, "ticks": ""}
-        axes[f"xaxis{suffix}"] = {
-            **hidden,
-            "domain": [left + step * 0.06, left + step * 0.94],
-            "anchor": f"y{suffix}",
-            "constrain": "domain",
-        }
+        hidden = {"visible": False, "range": [-0.5, 2.5], "fixedrange": True, "constrain": "domain"}
+        axes[f"xaxis{suffix}"] = {**hidden, "domain": [left + step * 0.05, left + step * 0.95], "anchor": f"y{suffix}"}
         axes[f"yaxis{suffix}"] = {
             **hidden,
-            "domain": [0.2, 1],
+            "range": [2.5, -0.5],
+            "domain": [0.22, 1],
             "anchor": f"x{suffix}",
-            "autorange": "reversed",
             "scaleanchor": f"x{suffix}",
-            "constrain": "domain",
         }
         notes.append(
             {
                 "text": f"{row['explained_variance_ratio']:.0%}",
-                "x": left + step / 2,
+                "x": 0.5,
                 "y": 0,
-                "xref": "paper",
-                "yref": "paper",
-                "yanchor": "bottom",
+                "xref": f"x{suffix} domain",
+                "yref": f"y{suffix} domain",
+                "yanchor": "top",
                 "showarrow": False,
             }
         )
@@ -221,7 +215,7 @@ def basis_filters(rows: Sequence[ComponentRow]) -> Figure:
             (_name(row["component"]), row["explained_variance_ratio"], *taps)
             for row, taps in zip(rows, weights, strict=True)
         ],
-        height=150,
+        height=130,
         annotations=notes,
         **axes,
     )

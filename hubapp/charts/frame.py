@@ -14,13 +14,14 @@ import plotly.graph_objects as go
 SERIES = ("#0069a8", "#b85c00", "#007a5a", "#a8497e", "#6a51a3", "#7a6500", "#2b8cbe", "#8c2d04")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
-INK, MUTED, PAPER = "#1c2427", "#566267", "#fffffe"
+INK, MUTED, PAPER, ZERO = "#1c2427", "#566267", "#fffffe", "#f0f2f3"
 LOW, HIGH = "#b85c01", "#0069a9"
 PALETTE = {
     **{colour: f"--hs-series-{place}" for place, colour in enumerate(SERIES)},
     INK: "--hs-text",
     MUTED: "--hs-muted",
     PAPER: "--hs-surface",
+    ZERO: "--hs-sunken",
     LOW: "--hs-series-1",
     HIGH: "--hs-series-0",
 }

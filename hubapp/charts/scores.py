@@ -199,12 +199,14 @@ def score_scatter(rows: Sequence[Pair], *, x_title: str, y_title: str) -> Figure
     known = [row for row in rows if row.x is not None and row.y is not None]
     if not known:
         return empty("No model has both scores yet.", columns=columns)
+    in_order = sorted(known, key=lambda row: (row.x or 0.0, row.name))
+    places = {row.name: ("top center", "bottom center")[place % 2] for place, row in enumerate(in_order)}
     trace = go.Scatter(
         x=[row.x for row in known],
         y=[row.y for row in known],
         text=[row.name for row in known],
         mode="markers+text",
-        textposition="top center",
+        textposition=[places[row.name] for row in known],
         textfont={"size": 11, "color": INK},
         marker={"color": SERIES[0], "size": 9},
         cliponaxis=False,

@@ -36,7 +36,6 @@ def components(request: HttpRequest) -> HttpResponse:
             (name, caption, reverse("ui:component_chart", args=[name])) for name, (caption, _) in CHARTS.items()
         ],
         "moment": timezone.now() - dt.timedelta(minutes=3),
-        "missing_chart": reverse("ui:component_chart", args=["no-such-chart"]),
     }
     data = {"states": STATES, "verdicts": VERDICTS, "charts": {name: caption for name, (caption, _) in CHARTS.items()}}
     return page(request, "ui/components.html", context, data=data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -17,6 +17,7 @@ SENTENCES = {
     404: "There is nothing at this address. It may have been archived or deleted.",
     500: "Something went wrong on our side. The error was logged; try again in a moment.",
 }
+QUERY = "matches the given query"  # Django's own words, which help nobody
 
 
 class UserErrorMiddleware:
@@ -40,8 +41,11 @@ class UserErrorMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer a `UserError`; let every other exception pass."""
-        if isinstance(exception, UserError):
+        """Answer a `UserError`, and a 404 of a twin or fragment in its own words; let every other exception pass."""
+        if isinstance(exception, Http404) and (is_twin(request) or is_fragment(request)):
+            words = str(exception)
+            return error_response(request, SENTENCES[404] if not words or QUERY in words else words, status=404)
+        if isinstance(exception, UserError) and not isinstance(exception, Http404):
             return error_response(request, exception.message, status=400, field=exception.field or "")
         return None
 

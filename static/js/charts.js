@@ -12,6 +12,7 @@
     const { data, layout } = JSON.parse(text);
     const line = css("--hs-line"), muted = css("--hs-muted");
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+      if (layout[name].title) layout[name].title.font = { size: 12, color: muted };
       layout[name] = { gridcolor: line, linecolor: css("--hs-line-strong"), tickfont: { color: muted }, ...layout[name] };
     }
     return {

@@ -31,6 +31,7 @@ STATUS_LOOK = {
     "healthy": "good",
     "random": "bad",
     "sparse": "warn",
+    "redundant": "warn",
     "archived": "off",
 }
 OWN_ATTRS = {"class", "tall", "label"}  # of a table: read by ui/table.html
