@@ -8,6 +8,7 @@ from hubapp.ui.pages import page_paths
 app_name = "results"
 urlpatterns = [
     *page_paths("outcomes/<uuid:pk>/", views.outcome_detail, name="outcome_detail"),
+    path("outcomes/<uuid:pk>/change/<str:change>/", views.outcome_change, name="outcome_change"),
     path("outcomes/<uuid:pk>/charts/<slug:name>.json", views.outcome_chart, name="outcome_chart"),
     path("outcomes/<uuid:pk>/files/<str:name>", views.artifact_download, name="artifact_download"),
     *page_paths("models/<slug:slug>/filters/", views.model_filters, name="model_filters"),

@@ -7,9 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST, require_safe
 
 from hubapp.catalog.models import Dataset, Model
 from hubapp.catalog.selectors import dataset_ref, model_ref
@@ -17,6 +20,7 @@ from hubapp.jobs.services import misfit
 from hubapp.results import figures
 from hubapp.results.comparison import comparison_of
 from hubapp.results.curves import curves_of
+from hubapp.results.lifecycle import CHANGES
 from hubapp.results.models import Artifact, Outcome, Score
 from hubapp.results.ranking import Place, ranking_of
 from hubapp.results.selectors import (
@@ -52,6 +56,23 @@ def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "tables": {name: table for name, table in outcome.tables.items() if table["rows"]},
     }
     return page(request, "results/outcome_detail.html", context, data=lambda: outcome_json(outcome))
+
+
+@require_POST
+@login_required
+def outcome_change(request: HttpRequest, pk: UUID, change: str) -> HttpResponse:
+    """Archive, restore or (staff only) delete an outcome."""
+    outcome = _outcome(pk)
+    if change not in CHANGES:
+        raise Http404(f"An outcome cannot be changed by {change}.")
+    if change == "delete" and not request.user.is_staff:
+        raise PermissionDenied
+    CHANGES[change](outcome)
+    if change == "delete":
+        messages.success(request, "The result was deleted. Run the analysis again to have a new one.")
+        return redirect(outcome.revision.model if outcome.revision else "insights:front")
+    messages.success(request, "The result was archived." if change == "archive" else "The result is shown again.")
+    return redirect(outcome)
 
 
 @require_safe

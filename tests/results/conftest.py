@@ -1,4 +1,4 @@
-"""Real outcomes of three "models" on scikit-learn's digits: raw pixels, blurred pixels, and noise for features."""
+"""Real outcomes of three "models" on scikit-learn's digits: pixels under two draws of noise, and noise alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workers.sources.store import FeatureStore
 from workers.transferability import analysis as transferability
 from workers.transferability.entries import TransferabilitySpec
 
-NAMES = ("pixels", "blurred", "noise")
+NAMES = ("pixels", "copies", "noise")
 
 
 @dataclass
@@ -41,10 +41,9 @@ class Measured:
 def _features(name: str) -> tuple[np.ndarray, np.ndarray]:
     data = load_digits()
     x, y = data.data[:700], data.target[:700]
-    if name == "blurred":
-        x = x + np.random.default_rng(1).normal(0, 0.02, x.shape)
     if name == "noise":
-        x = np.random.default_rng(2).normal(0, 1, x.shape)
+        x = np.zeros_like(x)
+    x = x + np.random.default_rng(NAMES.index(name)).normal(0, 2, x.shape)
     return x.astype(np.float32), y.astype(np.int64)
 
 

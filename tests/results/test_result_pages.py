@@ -103,3 +103,29 @@ def test_wrong_addresses_are_sentences(client: Client, hub: Any) -> None:
     assert "Choose 2 to 6" in response.json()["error"]
     assert "Choose 2 to 6" in client.get("/compare/?models=pixels").content.decode()
     assert client.get("/datasets/digits/ranking/?by=beauty").status_code == 400
+
+
+def test_archived_results_are_left_out_and_come_back(client: Client, hub: Any, alice: Any) -> None:
+    outcome = hub.outcomes["noise", "transferability"]
+    url = f"/outcomes/{outcome.pk}/change/"
+    assert client.post(f"{url}archive/").status_code == 302  # to the login
+    client.force_login(alice)
+    client.post(f"{url}archive/")
+    models = {row["model"]: row for row in client.get("/datasets/digits/ranking.json?by=knn").json()["models"]}
+    assert "knn" not in models["noise"]["scores"]
+    client.post(f"{url}restore/")
+    models = {row["model"]: row for row in client.get("/datasets/digits/ranking.json?by=knn").json()["models"]}
+    assert "knn" in models["noise"]["scores"]
+
+
+def test_only_staff_deletes_and_the_work_can_be_asked_for_again(client: Client, hub: Any, alice: Any, bob: Any) -> None:
+    outcome = hub.outcomes["noise", "fewshot"]
+    url = f"/outcomes/{outcome.pk}/change/delete/"
+    client.force_login(bob)
+    assert client.post(url).status_code == 403
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    assert client.post(url).status_code == 302
+    assert client.get(outcome.get_absolute_url()).status_code == 404
+    assert not type(outcome.job).objects.filter(pk=outcome.job_id).exists()
