@@ -209,6 +209,13 @@ def test_low_precision(dtype) -> None:
     assert quality.verdict == exact.verdict
 
 
+@pytest.mark.parametrize("channels", [255, 256, 300])
+def test_single_precision_products_of_wide_layers(channels: int) -> None:
+    weight = np.random.default_rng(0).standard_normal((channels, 40, 3, 3)).astype(np.float32)
+    exact = layer_quality(weight.astype(np.float64)).orthogonality
+    assert layer_quality(weight).orthogonality == pytest.approx(exact, abs=1e-7)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e3, 1e30])
 def test_scale_changes_norms_only(scale: float) -> None:
     quality, scaled = layer_quality(array_c()), layer_quality((array_c() * scale).astype(np.float32))

@@ -70,12 +70,14 @@ def run(spec: FilterdbSpec, context: Context) -> Outcome:
     verdicts = Counter(quality.verdict for quality in found)
     basis = statistics.pca()
     edges = histogram_edges((3, 3))
+    sentence = findings_sentence(found, [depth for *_, depth in layers])
+    context.log(sentence)
     return Outcome(
         summary={
             "layers": len(found),
             "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
             "filters": statistics.n,
-            "sentence": findings_sentence(found, [depth for *_, depth in layers]),
+            "sentence": sentence,
         },
         scores=(
             _weighted_score("sparsity", found, [quality.sparsity for quality in found]),
@@ -111,7 +113,7 @@ def run(spec: FilterdbSpec, context: Context) -> Outcome:
             ),
         },
         provenance={
-            "depth": "place among all 4-D kernels in module order, from 0 (first) to 1 (last), not in the graph",
+            "depth": "place among all 4-D kernels in the order of the weight files, 0 (first) to 1 (last); not the graph's",
             "filters": "one per (output, input) channel pair, 3 × 3 kernels only; raw weights, batch norm not folded",
             "scores": "means over the 3 × 3 layers, weighted by their filters; undefined ones are left out",
             "depthwise": "one input channel per output channel and more than one output channel, as the shape says",

@@ -21,8 +21,7 @@ def run(spec: TransferabilitySpec, context: Context) -> Outcome:
     """Score the features of `context.dataset` under `context.model` with every metric of the spec.
 
     The interval of a score is score ± 1.96 × SD (ddof 1) of its values on stratified half-samples. A metric without
-    meaning on these features has a score without a value that says why. Raises UserError for an unknown metric and for
-    a data set of one class.
+    meaning on these features has a score without a value that says why. Raises UserError for a data set of one class.
     """
     if context.model is None or context.dataset is None:
         raise UserError("Transferability needs a model and a data set: choose both.")
@@ -53,12 +52,14 @@ def run(spec: TransferabilitySpec, context: Context) -> Outcome:
                 replicates[name].append(value)
             context.checkpoint(number + 1, total, f"half-sample {number} of {len(halves)}")
     scores = tuple(_score(entry, values[entry.name], replicates[entry.name]) for entry in entries)
+    sentence = _sentence(whole, entries, scores)
+    context.log(sentence)
     return Outcome(
         summary={
             "rows": whole.rows,
             "dimensions": whole.dimensions,
             "classes": whole.classes,
-            "sentence": _sentence(whole, entries, scores),
+            "sentence": sentence,
         },
         scores=scores,
         provenance={

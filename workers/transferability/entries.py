@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from workers.kit import ANALYSES, METRICS, DatasetRef, JobEntry, MetricEntry, ModelRef, Spec
+from workers.kit import ANALYSES, METRICS, DatasetRef, JobEntry, MetricEntry, ModelRef, Spec, UserError
 from workers.sources.entries import features_fit
 
 
@@ -22,11 +22,16 @@ class TransferabilitySpec(Spec):
 
     @field_validator("metrics")
     @classmethod
-    def _each_once(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_once(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         if not metrics:
             raise ValueError("choose at least one metric")
         if len(set(metrics)) < len(metrics):
             raise ValueError("name each metric once")
+        for name in metrics:
+            try:
+                METRICS.get(name)
+            except UserError as error:
+                raise ValueError(error.message) from None
         return metrics
 
 

@@ -80,11 +80,21 @@ def _ranked(features: Floats, lengths: Floats, rows: npt.NDArray[Any], k: int) -
         # Equal rows must be at distance zero exactly, or rounding would decide between them.
         distances[distances < 1e-12 * (lengths.max(initial=0.0))] = 0
         distances[np.arange(len(block)), block] = np.inf
-        if k < total - 1:
-            border = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-            for place, row in enumerate(distances):
-                candidates = np.flatnonzero(row <= border[place])
-                order[start + place] = candidates[np.argsort(row[candidates], kind="stable")[:k]]
-        else:
-            order[start : start + len(block)] = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        order[start : start + len(block)] = _smallest(distances, k)
     return order
+
+
+def _smallest(distances: Floats, k: int) -> Ints:
+    """(rows, k) places of the k smallest entries of every row, equal ones by place."""
+    rows, total = distances.shape
+    if k >= total - 1:
+        return np.argsort(distances, axis=1, kind="stable")[:, :k]
+    is_candidate = distances <= np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
+    has_ties = np.count_nonzero(is_candidate, axis=1) > k
+    for row in np.flatnonzero(has_ties):
+        places = np.flatnonzero(is_candidate[row])
+        surplus = places[np.argsort(distances[row, places], kind="stable")[k:]]
+        is_candidate[row, surplus] = False
+    candidates = np.nonzero(is_candidate)[1].reshape(rows, k)
+    ranks = np.argsort(np.take_along_axis(distances, candidates, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(candidates, ranks, axis=1)
