@@ -10,10 +10,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import render
 from django.urls import URLPattern, path
+from django.utils.functional import Promise
 
 JSON_SUFFIX = ".json"
 
@@ -89,7 +91,7 @@ def plain(value: Any) -> Any:
     """
     if value is None or isinstance(value, bool | int):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str | Promise | UUID):
         return str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -111,10 +113,6 @@ def _plain_object(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=str)
     if hasattr(value, "tolist"):  # numpy
         return plain(value.tolist())
-    if hasattr(value, "hex") and hasattr(value, "urn"):  # UUID
-        return str(value)
-    if hasattr(value, "_proxy____args"):  # lazy text
-        return str(value)
     if hasattr(value, "__iter__"):
         return [plain(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no plain JSON form")
