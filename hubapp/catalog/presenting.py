@@ -92,10 +92,11 @@ CONFIG_TITLES = {
 
 def config_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How a revision is loaded, as name and value in words."""
-    return [
-        (CONFIG_TITLES.get(name, name), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        for name, value in config.items()
-    ]
+    names = [name for name in CONFIG_TITLES if name in config]
+    names += sorted(name for name in config if name not in CONFIG_TITLES)
+    values = [config[name] for name in names]
+    texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
+    return [(CONFIG_TITLES.get(name, name), text) for name, text in zip(names, texts, strict=True)]
 
 
 def list_sentence(query: ModelQuery, *, count: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, Prefetch, Q, QuerySet
+from django.db.models.functions import Lower
 from django.http import Http404
 
 from hubapp.catalog.filters import FACETS, ModelQuery
@@ -17,8 +18,8 @@ from hubapp.catalog.models import Dataset, DatasetRevision, File, Modality, Mode
 from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef
 
 MODEL_ORDERS: dict[str, tuple[Any, ...]] = {
-    "name": ("title", "slug"),
-    "-name": ("-title", "-slug"),
+    "name": (Lower("title"), "slug"),
+    "-name": (Lower("title").desc(), "-slug"),
     "parameters": (F("current_revision__parameters").asc(nulls_last=True), "slug"),
     "-parameters": (F("current_revision__parameters").desc(nulls_last=True), "slug"),
     "size": (F("current_revision__size_bytes").asc(nulls_last=True), "slug"),
@@ -192,7 +193,7 @@ def tensor_list(revision: Revision) -> QuerySet[Tensor]:
 
 def dataset_list(*, with_archived: bool = False) -> QuerySet[Dataset]:
     """Data sets with their current revisions, by title; the archived ones only when asked for."""
-    datasets = Dataset.objects.select_related("current_revision").order_by("title", "slug")
+    datasets = Dataset.objects.select_related("current_revision").order_by(Lower("title"), "slug")
     return datasets if with_archived else datasets.filter(archived_at__isnull=True)
 
 

@@ -1,0 +1,302 @@
+"""The pages and their twins: what they show, who may change what, and how many queries they cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from hubapp.catalog.models import Dataset, Model, Source
+from hubapp.catalog.services import model_archive, source_add, source_scan
+from tests.catalog.conftest import DatasetMaker, ModelMaker, write_checkpoint
+
+pytestmark = pytest.mark.django_db
+
+
+def text(client: Client, path: str, *, status: int = 200) -> str:
+    response = client.get(path)
+    assert response.status_code == status, path
+    return " ".join(response.content.decode().split())
+
+
+def queries(client: Client, path: str) -> int:
+    client.get(path)  # the first request fills caches
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(path).status_code == 200
+    return len(captured)
+
+
+def test_pages_of_an_empty_catalogue_say_what_to_do(client: Client) -> None:
+    assert "The catalogue is empty" in text(client, "/models/")
+    assert "No data set yet" in text(client, "/datasets/")
+    assert "No source yet" in text(client, "/sources/")
+    assert "Nothing matches" in text(client, "/models/?q=x")
+    assert client.get("/models.json").json()["models"] == []
+    assert client.get("/datasets.json").json() == {"sentence": "0 data sets, by title.", "datasets": []}
+    assert client.get("/sources.json").json() == {"sources": []}
+
+
+def test_model_list_page_and_twin(client: Client, make_model: ModelMaker) -> None:
+    make_model("alpha-net", meaning="Sees <b>cats</b>.", is_control=True)
+    make_model("beta-net", modality="text", licence="")
+    page = text(client, "/models/?q=net&modality=image&sort=-parameters")
+    assert "1 model with “net” in the text and for image, by parameters, descending." in page
+    assert "Sees &lt;b&gt;cats&lt;/b&gt;." in page
+    assert 'data-compare-slug="alpha-net"' in page
+    assert "beta-net" not in page
+    twin = client.get("/models.json?q=net").json()
+    assert twin["count"] == 2
+    assert [model["slug"] for model in twin["models"]] == ["alpha-net", "beta-net"]
+    assert twin["facets"][0] == {
+        "name": "modality",
+        "values": [
+            {"value": "image", "count": 1, "is_chosen": False},
+            {"value": "text", "count": 1, "is_chosen": False},
+        ],
+    }
+
+
+def test_model_list_has_pages_of_fifty(client: Client, make_model: ModelMaker) -> None:
+    for number in range(55):
+        make_model(f"net-{number:02d}", tensors=0)
+    assert "Page 1 of 2" in text(client, "/models/")
+    second = client.get("/models.json?page=2").json()
+    assert (second["page"], second["pages"], len(second["models"])) == (2, 2, 5)
+    assert client.get("/models.json?page=9").json()["page"] == 2
+    assert 'href="?sort=size&amp;page=2"' in text(client, "/models/?sort=size")
+
+
+@pytest.mark.parametrize("path", ["/models/", "/models.json", "/datasets/", "/sources/", "/sources.json"])
+def test_queries_do_not_grow_with_the_catalogue(
+    client: Client, make_model: ModelMaker, make_dataset: DatasetMaker, path: str
+) -> None:
+    for number in range(10):
+        make_model(f"a-{number}", tensors=1)
+        make_dataset(f"a-{number}")
+    few = queries(client, path)
+    for number in range(50):
+        make_model(f"b-{number}", tensors=1)
+        make_dataset(f"b-{number}")
+    assert queries(client, path) == few
+    assert few <= 8
+
+
+def test_model_page_queries_do_not_grow(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
+    make_model("net", tensors=3)
+    make_dataset("digits")
+    few = queries(client, "/models/net/")
+    make_model("big", tensors=400)
+    for number in range(20):
+        make_dataset(f"more-{number}")
+    assert queries(client, "/models/big/") == few
+    assert few <= 10
+
+
+def test_model_page_and_twin(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
+    model = make_model("net", tensors=60, origin="Python package x 1.0")
+    make_dataset("digits")
+    make_dataset("gunpoint", modality="series", source="ts_series")
+    assert model.current_revision is not None
+    page = text(client, "/models/net/")
+    assert "Python package x 1.0" in page
+    assert "loading it runs no code" in page
+    assert f"digest=&quot;{model.current_revision.digest}&quot;" in page
+    assert "1 to 50 of 60 tensors" in page
+    assert "51 to 60 of 60 tensors" in text(client, "/models/net/?tensors=2")
+    assert "This model reads images, the data set holds series." in page
+    assert "Sign in to run" in page
+    twin = client.get("/models/net.json").json()
+    assert twin["revision"]["digest"] == model.current_revision.digest
+    assert twin["revision"]["files"][0]["sha256"] == f"{model.pk:064x}"
+    assert len(twin["revision"]["tensors"]) == 60
+    assert twin["revision"]["tensors"][0]["shape"] == [8, 3, 3, 3]
+    assert {"analysis": "filterdb", "model": "net", "dataset": None, "fits": True, "reason": None} in twin["analyses"]
+    assert "location" not in str(twin)
+
+
+def test_model_page_without_a_revision(client: Client, demo_source: Source) -> None:
+    Model.objects.create(slug="bare", title="Bare", source=demo_source)
+    assert "No file belongs to this model" in text(client, "/models/bare/")
+    assert "Bare" in text(client, "/models/")
+    assert client.get("/models/bare.json").json()["revision"] is None
+
+
+def test_corrupt_model_says_why_and_offers_nothing(client: Client, folder: Path) -> None:
+    path = write_checkpoint(folder / "bad.safetensors")
+    path.write_bytes(path.read_bytes()[:60])
+    source_scan(source_add(str(folder)))
+    page = text(client, "/models/bad/")
+    assert "Its weights cannot be read. bad.safetensors" in page
+    assert "Run an analysis" not in page
+    assert "unreadable" in text(client, "/models/")
+    assert client.get("/models/bad.json").json()["error"]
+
+
+def test_pickled_weights_carry_a_caution(client: Client, make_model: ModelMaker) -> None:
+    model = make_model("net", loader="")
+    assert model.current_revision is not None
+    model.current_revision.files.update(format="torch-zip")
+    page = text(client, "/models/net/")
+    assert "without unpickling" in page
+    assert "Weights only" in page
+    assert "iter_tensors" in page
+
+
+def test_unknown_model_and_dataset(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
+    make_model("squeezenet-1-1")
+    make_dataset("digits")
+    page = text(client, "/models/squeezenet/", status=404)
+    assert "There is no model named “squeezenet”" in page
+    assert 'href="/models/squeezenet-1-1/"' in page
+    twin = client.get("/models/squeezenet.json")
+    assert twin.status_code == 404
+    assert twin.json()["near"] == ["squeezenet-1-1"]
+    assert 'href="/datasets/digits/"' in text(client, "/datasets/digit/", status=404)
+
+
+def test_dataset_page_without_a_revision(client: Client) -> None:
+    Dataset.objects.create(slug="bare", title="Bare")
+    assert "Bare" in text(client, "/datasets/bare/")
+    assert "Bare" in text(client, "/datasets/")
+    assert client.get("/datasets/bare.json").json()["revision"] is None
+
+
+def test_dataset_page_and_twin(client: Client, make_dataset: DatasetMaker) -> None:
+    dataset = make_dataset("digits", licence="BSD-3-Clause")
+    page = text(client, "/datasets/digits/")
+    assert "All 1,797 rows, images scaled to 112 × 112 pixels." in page
+    assert "Rows per class are known once the data set is profiled." in page
+    revision = dataset.current_revision
+    assert revision is not None
+    revision.config = {"sample": 1000, "seed": 7, "image_size": 112}
+    revision.rows = 1000
+    revision.profile = {
+        "counts": [100] * 9 + [50],
+        "source_rows": 1797,
+        "warnings": ["Class 9 is small."],
+        "sentence": "1,000 of 1,797 rows.",
+    }
+    revision.save()
+    page = text(client, "/datasets/digits/")
+    assert "A fixed stratified sample of 1,000 of 1,797 rows, seed 7, images scaled to 112 × 112 pixels." in page
+    assert "Class 9 is small." in page
+    assert 'value="0.500"' in page
+    twin = client.get("/datasets/digits.json").json()
+    assert twin["revision"]["config"]["seed"] == 7
+    assert {"analysis": "dataset_profile", "model": None, "dataset": "digits", "fits": True, "reason": None} in twin[
+        "analyses"
+    ]
+
+
+def test_run_buttons_after_login(client: Client, bob: User, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
+    make_model("net")
+    make_dataset("digits")
+    client.force_login(bob)
+    page = text(client, "/models/net/")
+    assert "Sign in to run" not in page
+    assert "csrfmiddlewaretoken" in page
+
+
+CHANGES = ("archive", "restore", "delete")
+
+
+@pytest.mark.parametrize("action", CHANGES)
+@pytest.mark.parametrize("room", ["models", "datasets"])
+def test_strangers_change_nothing(
+    client: Client, charlie: User, make_model: ModelMaker, make_dataset: DatasetMaker, room: str, action: str
+) -> None:
+    make_model("one")
+    make_dataset("one")
+    path = f"/{room}/one/{action}/"
+    for login in (False, True):
+        if login:
+            client.force_login(charlie)
+        response = client.post(path)
+        assert response.status_code == 302
+        assert response["Location"].startswith("/accounts/login/")
+    assert client.get(path).status_code == 405
+    assert Model.objects.get().archived_at is None
+    assert Dataset.objects.get().archived_at is None
+
+
+@pytest.mark.parametrize(("room", "kind"), [("models", Model), ("datasets", Dataset)])
+def test_member_archives_and_restores_and_only_staff_deletes(
+    client: Client, bob: User, staff: User, make_model: ModelMaker, make_dataset: DatasetMaker, room: str, kind: Any
+) -> None:
+    make_model("one")
+    make_dataset("one")
+    client.force_login(bob)
+    response = client.post(f"/{room}/one/archive/", follow=True)
+    assert "was archived" in response.content.decode()
+    assert kind.objects.get().archived_at is not None
+    client.post(f"/{room}/one/restore/")
+    assert kind.objects.get().archived_at is None
+    assert client.post(f"/{room}/one/delete/").status_code == 403
+    assert kind.objects.count() == 1
+    client.force_login(staff)
+    response = client.post(f"/{room}/one/delete/", follow=True)
+    assert "was deleted" in response.content.decode()
+    assert kind.objects.count() == 0
+
+
+def test_a_post_needs_a_csrf_token(bob: User, make_model: ModelMaker) -> None:
+    make_model("one")
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(bob)
+    assert client.post("/models/one/archive/").status_code == 403
+    assert Model.objects.get().archived_at is None
+
+
+def test_restoring_what_has_gone_is_a_sentence(client: Client, bob: User, make_model: ModelMaker) -> None:
+    model_archive(make_model("one", is_missing=True))
+    client.force_login(bob)
+    response = client.post("/models/one/restore/")
+    assert response.status_code == 400
+    assert "Put them back, then scan the folder." in response.content.decode()
+
+
+def test_only_staff_adds_folders_and_sees_places(client: Client, bob: User, staff: User, folder: Path) -> None:
+    write_checkpoint(folder / "one.safetensors")
+    assert client.post("/sources/", {"location": str(folder)}).status_code == 403
+    client.force_login(bob)
+    assert client.post("/sources/", {"location": str(folder)}).status_code == 403
+    assert Source.objects.count() == 0
+    client.force_login(staff)
+    response = client.post("/sources/", {"location": str(folder), "title": "My folder"}, follow=True)
+    assert "Scan it to bring its models" in response.content.decode()
+    source = Source.objects.get()
+    assert source.title == "My folder"
+    source_scan(source)
+    assert str(folder) in text(client, "/sources/")
+    assert "1 added." in text(client, "/sources/")
+    assert client.get("/sources.json").json()["sources"][0]["location"] == str(folder)
+    client.force_login(bob)
+    assert str(folder) not in text(client, "/sources/")
+    assert "location" not in client.get("/sources.json").json()["sources"][0]
+
+
+@pytest.mark.parametrize(
+    ("location", "sentence"), [("", "This field is required"), ("x/y", "full path"), ("/no/such", "There is no folder")]
+)
+def test_wrong_folder_shows_the_sentence_at_its_field(
+    client: Client, staff: User, location: str, sentence: str
+) -> None:
+    client.force_login(staff)
+    response = client.post("/sources/", {"location": location})
+    assert response.status_code == 422
+    assert sentence in response.content.decode()
+    assert Source.objects.count() == 0
+
+
+def test_scan_report_names_what_is_not_right(client: Client, folder: Path) -> None:
+    (folder / "page.pth").write_text("<!DOCTYPE html>")
+    (folder / "data.bin").write_bytes(b"\x01")
+    source_scan(source_add(str(folder)))
+    page = text(client, "/sources/")
+    assert "web page" in page
+    assert "data.bin" in page
