@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from playwright.sync_api import Browser, sync_playwright
 
 from hubapp.execution.embedded import data_dir, ensure_running, runtime_dir
+from tests.live import LiveHubscope, run_hubscope
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -27,6 +29,14 @@ def services() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(services: Path) -> None:
     """Start PostgreSQL before the first test that needs a database (a hook of pytest-django)."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with live processes real transactions, and the database that the mark brings."""
+    for item in items:
+        if "live_hubscope" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -60,6 +70,16 @@ def person(name: str, *, is_active: bool = True) -> User:
     return User.objects.create_user(name, f"{name}@example.org", f"{name}-password", is_active=is_active)
 
 
+@pytest.fixture(scope="module")
+def live_hubscope(django_db_setup: None) -> Iterator[LiveHubscope]:
+    """Site, workers and ticker as real processes over the tests' database, with short intervals (tests/live.py).
+
+    Tests that ask for it get the mark `django_db(transaction=True)`: the processes see only what is committed.
+    """
+    with run_hubscope() as live:
+        yield live
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium. Without one the test is skipped; in CI (CI=true) it fails."""
@@ -70,3 +90,13 @@ def chromium() -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A running Chromium. As root it cannot use its sandbox; it opens nothing but our own pages."""
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield launched
+        launched.close()

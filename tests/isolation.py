@@ -16,7 +16,17 @@ os.environ["HUBSCOPE_DATA_DIR"] = tempfile.mkdtemp(prefix=f"hs-{os.getpid()}-")
 Path(os.environ["HUBSCOPE_DATA_DIR"], "static").mkdir()  # whitenoise warns where it is missing
 os.environ["HUBSCOPE_FSYNC"] = "0"  # a crash of the machine may cost the tests' database
 os.environ["HF_HUB_OFFLINE"] = "1"
-for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "HTTPS", "HUBSCOPE_SUPERVISED"):
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright keeps a loop in the thread that also asks the database
+for name in (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "HTTPS",
+    "HUBSCOPE_SUPERVISED",
+    "HUBSCOPE_DATABASE",
+):
     os.environ.pop(name, None)
 
 

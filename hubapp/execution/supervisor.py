@@ -177,21 +177,20 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def stop(self) -> None:
-        """Stop in order: site, ticker, workers, Redis, PostgreSQL. Harmless when repeated."""
+        """Stop in order: site, ticker, workers, Redis, PostgreSQL. Harmless when repeated.
+
+        Redis and PostgreSQL stay for another command that uses them at the moment, and stop with that one.
+        """
         self._stop.set()
         if self._watcher is not None:
             self._watcher.join()
             self._watcher = None
         for role in STOP_ORDER:
             self._stop_role(role)
-        if self._servers:
-            with start_lock(self.data):
-                for server in reversed(self._servers):
-                    server.stop(seconds=2 if self._hurry.is_set() else 30)
-            self._servers = []
         if self._lease is not None:
-            self._lease.stop()
+            self._lease.stop(seconds=2.0 if self._hurry.is_set() else 30.0)
             self._lease = None
+        self._servers = []
         if self._only_one is not None:
             (open_runtime_dir(self.data) / "up.children").unlink(missing_ok=True)
             os.close(self._only_one)

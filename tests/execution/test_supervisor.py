@@ -193,7 +193,7 @@ def test_a_port_in_use_is_a_sentence_and_leaves_nothing_running(data: Path) -> N
         port = taken.getsockname()[1]
         answer = subprocess.run(
             [sys.executable, "manage.py", "up", "--port", str(port)],
-            cwd=CHECKOUT, env={**os.environ, "HUBSCOPE_DATA_DIR": str(data)}, capture_output=True, text=True, timeout=60,
+            cwd=CHECKOUT, env={**os.environ, "HUBSCOPE_DATA_DIR": str(data)}, capture_output=True, text=True,
         )  # fmt: skip
     assert answer.returncode == 2
     assert answer.stderr.strip() == f"Port {port} is in use: choose another one with --port, e.g. --port {port + 1}."

@@ -56,10 +56,13 @@ def runtime_dir(folder: Path) -> Path:
 
 
 def endpoints(folder: Path) -> Endpoints:
-    """Where PostgreSQL and Redis of the data folder answer. Starts nothing; makes the password where missing."""
+    """Where PostgreSQL and Redis of the data folder answer. Starts nothing; makes the password where missing.
+
+    HUBSCOPE_DATABASE names another database of the same cluster, which has to exist: tests run the site on theirs.
+    """
     runtime = runtime_dir(folder)
     database = {
-        "NAME": DATABASE,
+        "NAME": os.environ.get("HUBSCOPE_DATABASE", DATABASE),
         "USER": ROLE,
         "PASSWORD": password(folder),
         "HOST": str(runtime / "postgresql"),

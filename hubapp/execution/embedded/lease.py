@@ -61,17 +61,20 @@ class Lease:
                         server.start()
                         self.started.append(server.name)
             except BaseException:
-                self._stop_if_last()
+                self._stop_if_last(seconds=5.0)
                 raise
 
-    def stop(self) -> None:
-        """Give the lease back; stops the servers if nobody else holds one. Harmless when repeated."""
+    def stop(self, *, seconds: float = 30.0) -> None:
+        """Give the lease back; stops the servers if nobody else holds one. Harmless when repeated.
+
+        Each server gets `seconds` to end well before it is killed.
+        """
         if self._descriptor is None or os.getpid() != self._holder:  # a forked child must not stop what its parent uses
             return
         with start_lock(self.data):
-            self._stop_if_last()
+            self._stop_if_last(seconds=seconds)
 
-    def _stop_if_last(self) -> None:
+    def _stop_if_last(self, *, seconds: float) -> None:
         if self._descriptor is None:
             return
         try:
@@ -80,7 +83,7 @@ class Lease:
             pass
         else:
             for server in reversed(servers_of(self.data)):
-                server.stop()
+                server.stop(seconds=seconds)
         finally:
             os.close(self._descriptor)
             self._descriptor = None
