@@ -77,8 +77,17 @@ def test_rotation_loses_nothing(shape):
     x = np.random.default_rng(0).standard_normal(shape)
     rotation = rotate(x)
     assert rotation.z.shape[1] == min(shape)
-    assert rotation.z @ rotation.basis.T == pytest.approx(x, abs=1e-12)
-    assert rotation.basis.T @ rotation.basis == pytest.approx(np.eye(min(shape)), abs=1e-12)
+    assert rotation.back(rotation.z) == pytest.approx(x, abs=1e-12)
+    basis = rotation.back(np.eye(min(shape)))
+    assert basis @ basis.T == pytest.approx(np.eye(min(shape)), abs=1e-11)
+
+
+def test_rows_that_repeat_are_rotated_without_loss():
+    x = np.random.default_rng(0).standard_normal((20, 100))[np.arange(30) % 20]
+    rotation = rotate(x)
+    basis = rotation.back(np.eye(30))
+    assert rotation.back(rotation.z) == pytest.approx(x, abs=1e-12)
+    assert basis @ basis.T == pytest.approx(np.eye(30), abs=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
