@@ -147,7 +147,7 @@ class FeaturePass:
     def centred_lengths_squared(self) -> Floats:
         """(N,) squared distance of every row from the mean row."""
         centred = self.features - self.features.mean(axis=0)
-        return np.asarray(np.einsum("nd,nd->n", centred, centred))
+        return np.asarray(np.einsum("ij,ij->i", centred, centred))
 
     def kernel(self) -> Floats:
         """The (N, N) Gram matrix F Fᵀ."""

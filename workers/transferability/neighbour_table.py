@@ -34,7 +34,7 @@ class NeighbourTable:
         """Rank all rows of (N, D) features, N ≥ 2, by Euclidean distance."""
         # Distances come from inner products; centring keeps a large common offset from eating their digits.
         centred = features - features.mean(axis=0)
-        lengths = np.asarray(np.einsum("nd,nd->n", centred, centred))
+        lengths = np.asarray(np.einsum("ij,ij->i", centred, centred))
         rows = len(centred)
         order = _ranked(centred, lengths, np.arange(rows), min(_KEPT, rows - 1))
         return cls(features=centred, lengths=lengths, order=order)
