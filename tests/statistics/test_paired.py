@@ -9,6 +9,7 @@ from workers.statistics import (
     holm_corrected,
     paired_bootstrap,
     paired_difference,
+    point_score,
 )
 
 
@@ -77,6 +78,18 @@ def test_the_draw_of_labels_widens_the_difference():
     assert both.standard_error > 2 * test_only.standard_error
     assert test_only.is_separable
     assert not both.is_separable
+
+
+def test_auroc_and_brier_are_those_of_the_probabilities():
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, 150)
+    a, b = (predictions(rng, labels, skill=s, replicates=2) for s in (2.0, 1.0))
+    p, q = (np.exp(one) / np.exp(one).sum(axis=2, keepdims=True) for one in (a, b))
+    for metric in ("auroc", "brier"):
+        want = np.mean([point_score(metric, one, labels) for one in p])
+        want -= np.mean([point_score(metric, one, labels) for one in q])
+        for compare in (paired_bootstrap, combined_difference):
+            assert compare(a, b, labels, metric=metric, draws=50).difference == pytest.approx(want, abs=1e-12)
 
 
 def test_holm_is_the_step_down_rule():

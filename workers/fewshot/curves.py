@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.fewshot.heads.protocol import one_vs_rest_log_odds
 from workers.fewshot.shots import ALL
 from workers.kit import Score
 from workers.statistics.bootstrap import METRICS as BOOTSTRAPS
 from workers.statistics.bootstrap import Array, unit_weights
 from workers.statistics.intervals import combined_interval, exact_binomial_interval
+from workers.statistics.logits import read_for
 
 METRICS = ("accuracy", "auroc")
 Logits = NDArray[np.float32]
@@ -49,7 +49,7 @@ def score_cells(
     scores = []
     for metric in metrics:
         compute = BOOTSTRAPS[metric]
-        read = [one_vs_rest_log_odds(one) if metric == "auroc" else one for one in cells.logits]
+        read = [read_for(metric, one) for one in cells.logits]
         values = [float(compute(one, labels, ones)[0]) for one in read]
         draws = np.mean([compute(one, labels, weights) for one in read], axis=0)
         interval = combined_interval(values, float(np.nanvar(draws, ddof=1)), bounds=(0.0, 1.0))

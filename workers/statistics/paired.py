@@ -12,6 +12,7 @@ from scipy import stats
 
 from workers.statistics.bootstrap import METRICS, Array, bootstrap_weights
 from workers.statistics.intervals import combined_interval
+from workers.statistics.logits import read_for
 
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-12  # equal shares of correct rows may differ in their last digits
@@ -82,14 +83,15 @@ def _two_sided(difference: float, error: float, degrees_of_freedom: float) -> fl
     return float(2 * stats.t.sf(ratio, degrees_of_freedom))
 
 
-def mean_draws(metric: str, scores: ArrayLike, labels: ArrayLike, weights: Array) -> Array:
-    """The metric's mean over the replicates for each bootstrap draw: (B,). scores (R, N, C)."""
-    return np.asarray(np.mean([METRICS[metric](one, labels, weights) for one in np.asarray(scores)], axis=0))
+def mean_draws(metric: str, logits: ArrayLike, labels: ArrayLike, weights: Array) -> Array:
+    """The metric's mean over the replicates for each bootstrap draw: (B,). logits (R, N, C)."""
+    compute = METRICS[metric]
+    return np.asarray(np.mean([compute(read_for(metric, one), labels, weights) for one in np.asarray(logits)], axis=0))
 
 
 def paired_bootstrap(
-    a_scores: ArrayLike,
-    b_scores: ArrayLike,
+    a_logits: ArrayLike,
+    b_logits: ArrayLike,
     labels: ArrayLike,
     *,
     metric: str = "accuracy",
@@ -101,8 +103,8 @@ def paired_bootstrap(
 ) -> Difference:
     """Difference of two models or heads by paired bootstrap of the test rows: the same draws for both.
 
-    a_scores, b_scores  (R, N, C) the replicates' class scores on the same N test rows; the metric is averaged over
-                        replicates
+    a_logits, b_logits  (R, N, C) the replicates' logits on the same N test rows (log-probabilities do as well); the
+                        metric is averaged over replicates
     groups              (N,) patients, speakers, documents: resampled whole
     weights             (N, B) from `bootstrap_weights`, to share draws over many pairs; made from `draws` and `seed`
                         if None
@@ -110,7 +112,7 @@ def paired_bootstrap(
     Percentile interval; p = 2 (1 + min(#{d* ≤ 0}, #{d* ≥ 0})) / (B + 1). It speaks of these shots: the draw of labels
     is not part of it (for that, `combined_difference`).
     """
-    a, b, y = _aligned(a_scores, b_scores, labels)
+    a, b, y = _aligned(a_logits, b_logits, labels)
     w = bootstrap_weights(len(y), draws=draws, seed=seed, groups=groups) if weights is None else weights
     apart = mean_draws(metric, a, y, w) - mean_draws(metric, b, y, w)
     apart = apart[np.isfinite(apart)]
@@ -134,8 +136,8 @@ def paired_bootstrap(
 
 
 def combined_difference(
-    a_scores: ArrayLike,
-    b_scores: ArrayLike,
+    a_logits: ArrayLike,
+    b_logits: ArrayLike,
     labels: ArrayLike,
     *,
     metric: str = "accuracy",
@@ -150,13 +152,16 @@ def combined_difference(
     Replicate r of A and of B used the same labels, so the R differences are one sample: `combined_interval` of them,
     with the bootstrap variance of their mean as the part of the test rows.
     """
-    a, b, y = _aligned(a_scores, b_scores, labels)
+    a, b, y = _aligned(a_logits, b_logits, labels)
     if a.shape[0] != b.shape[0]:
         raise ValueError(f"replicates are paired: {a.shape[0]} and {b.shape[0]} of them do not match")
     w = bootstrap_weights(len(y), draws=draws, seed=seed, groups=groups) if weights is None else weights
     ones = np.ones((len(y), 1))
     compute = METRICS[metric]
-    values = [float((compute(one, y, ones) - compute(two, y, ones))[0]) for one, two in zip(a, b, strict=True)]
+    values = [
+        float((compute(read_for(metric, one), y, ones) - compute(read_for(metric, two), y, ones))[0])
+        for one, two in zip(a, b, strict=True)
+    ]
     variance = float(np.nanvar(mean_draws(metric, a, y, w) - mean_draws(metric, b, y, w), ddof=1))
     interval = combined_interval(values, variance, confidence=confidence)
     difference = float(np.mean(values))
@@ -172,12 +177,12 @@ def combined_difference(
     )
 
 
-def _aligned(a_scores: ArrayLike, b_scores: ArrayLike, labels: ArrayLike) -> tuple[Array, Array, NDArray[np.int64]]:
-    a = np.asarray(a_scores, dtype=np.float64)
-    b = np.asarray(b_scores, dtype=np.float64)
+def _aligned(a_logits: ArrayLike, b_logits: ArrayLike, labels: ArrayLike) -> tuple[Array, Array, NDArray[np.int64]]:
+    a = np.asarray(a_logits, dtype=np.float64)
+    b = np.asarray(b_logits, dtype=np.float64)
     y = np.asarray(labels, dtype=np.int64)
     if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:] or a.shape[1] != y.size:
-        raise ValueError(f"scores must be (R, N, C) on the same rows: {a.shape}, {b.shape}, {y.size} labels")
+        raise ValueError(f"logits must be (R, N, C) on the same rows: {a.shape}, {b.shape}, {y.size} labels")
     return a, b, y
 
 
