@@ -12,7 +12,8 @@ ARGS ?=
 # The first of these that is Python 3.11 or 3.12. A name alone proves nothing: it may be a shim without a version.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
 	if $$name -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then echo $$name; break; fi; done)
-PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
+# Quiet twice: errors are shown, the notes of a package index are not.
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --quiet
 SITE_PACKAGES = $(firstword $(wildcard $(VENV)/lib/python3.*/site-packages))
 
 # $(call debian,<test that holds when it is there>,<package>,<what is missing without it>): install as root, else say so.
@@ -63,7 +64,7 @@ lint: tests-ready ## ruff, mypy, import contracts, templates, spelling
 
 .PHONY: bench
 bench: runtime tests-ready ## the benchmarks: ratios, never a failure on a time
-	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" $(ARGS); done
+	@for file in benchmarks/bench_*.py; do name=$$(basename "$$file" .py); echo "== $$name"; $(PY) -m "benchmarks.$$name" $(ARGS); done
 
 .PHONY: clean
 clean: ## remove what the other targets installed (the data folder stays)

@@ -21,9 +21,22 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 def services() -> Iterator[Path]:
     """PostgreSQL and Redis of this session; the value is the data folder. Tests with a database get them anyway."""
     folder = data_dir()
+    clear_after_killed_sessions(folder.parent)
     lease = ensure_running(folder)
     yield folder
     lease.stop()
+
+
+def clear_after_killed_sessions(parent: Path) -> None:
+    """Stop and remove what sessions left that were killed: their folders carry the number of their process."""
+    for folder in parent.glob("hs-*-*"):
+        number = folder.name.split("-")[1]
+        is_ours = folder.stat().st_uid == os.geteuid() and number.isdigit()
+        if is_ours and Path("/proc/self").exists() and not Path(f"/proc/{number}").exists():
+            if (folder / "postgresql").exists():
+                ensure_running(folder).stop()
+            shutil.rmtree(runtime_dir(folder), ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

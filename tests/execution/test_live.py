@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser
 
 from hubapp.execution.embedded import servers_of
 from hubapp.execution.embedded.folders import CHECKOUT
@@ -32,6 +34,20 @@ def test_the_site_shows_its_front_page(live_hubscope: LiveHubscope) -> None:
     with urllib.request.urlopen(f"{live_hubscope.url}/", timeout=20) as answer:
         assert answer.status == 200
         assert b"Hubscope" in answer.read()
+
+
+@pytest.mark.browser
+def test_a_browser_opens_it_while_the_test_asks_the_database(live_hubscope: LiveHubscope, browser: Browser) -> None:
+    user = User.objects.create_user("dora", password="dora-password")
+    page = browser.new_page()
+    page.goto(f"{live_hubscope.url}/accounts/login/")
+    page.fill("input[name=username]", user.username)
+    page.fill("input[name=password]", "dora-password")
+    page.click("main button[type=submit]")
+    page.wait_for_url(f"{live_hubscope.url}/")
+    user.refresh_from_db()
+    assert user.last_login is not None, "the site's processes and the test share one database"
+    page.close()
 
 
 @pytest.mark.faults
