@@ -105,7 +105,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "csp",
-    "django_filters",
     "django_htmx",
     "django_tables2",
     "hubapp.ui",
