@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hubapp.catalog.filters import SORTS, ModelQuery
+from hubapp.catalog.filters import FACETS, SORTS, ModelQuery
 from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
 from hubapp.catalog.selectors import Facet, Fit, facet_label
 from workers.kit import LOADERS, JobEntry
@@ -15,8 +15,8 @@ PICKLED_FORMATS = {"torch-zip", "torch-legacy", "numpy-pickle"}
 FORMAT_TITLES = {
     "safetensors": "safetensors",
     "torch-zip": "PyTorch",
-    "torch-legacy": "PyTorch (old format)",
-    "numpy-pickle": "pickled numpy arrays",
+    "torch-legacy": "PyTorch, old",
+    "numpy-pickle": "numpy pickle",
     "onnx": "ONNX",
     "npz": "numpy archive",
     "tfjs": "TensorFlow.js",
@@ -103,14 +103,16 @@ def list_sentence(query: ModelQuery, *, count: int) -> str:
     """What the model list shows, in words."""
     noun = f"{count:,} {'archived ' if query.is_archived else ''}model{'' if count == 1 else 's'}"
     parts = [f"with “{query.q}” in the text"] if query.q else []
-    for facet, words in (("modality", "for {}"), ("task", "whose task is {}"), ("licence", "under {}")):
-        if values := query.chosen(facet):
-            parts.append(words.format(" or ".join(facet_label(facet, value) for value in values)))
+    parts += [
+        f"{facet} {' or '.join(facet_label(facet, value) for value in query.chosen(facet))}"
+        for facet in FACETS
+        if query.chosen(facet)
+    ]
     order = SORTS[query.sort.removeprefix("-")].lower()
     direction = {"newest": "the newest first", "-newest": "the oldest first"}.get(
         query.sort, f"by {order}{', descending' if query.sort.startswith('-') else ''}"
     )
-    return f"{noun}{' ' if parts else ''}{' and '.join(parts)}, {direction}."
+    return f"{' '.join([noun, *parts[:1]])}{''.join(f', {part}' for part in parts[1:])}, {direction}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +126,12 @@ class AnalysisRow:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisMatrix:
-    """Everything that can or cannot be run on a model."""
+    """Everything that can or cannot be run on a model; `reason` where one sentence speaks for every data set."""
 
     of_model: Sequence[Fit]
     entries: Sequence[JobEntry]
     rows: Sequence[AnalysisRow]
+    reason: str
 
 
 def analysis_matrix(fits: Sequence[Fit], datasets: Sequence[Dataset]) -> AnalysisMatrix:
@@ -146,7 +149,13 @@ def analysis_matrix(fits: Sequence[Fit], datasets: Sequence[Dataset]) -> Analysi
         rows.append(AnalysisRow(dataset=dataset, fits=own, reason=shared or ""))
     rows.sort(key=lambda row: bool(row.reason))
     entries = [fit.entry for fit in rows[0].fits] if rows else []
-    return AnalysisMatrix(of_model=of_model, entries=entries, rows=rows)
+    shared_reasons = {row.reason for row in rows}
+    return AnalysisMatrix(
+        of_model=of_model,
+        entries=entries,
+        rows=rows,
+        reason=next(iter(shared_reasons)) if len(shared_reasons) == 1 else "",
+    )
 
 
 def fit_json(fit: Fit) -> dict[str, Any]:

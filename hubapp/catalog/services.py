@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -218,6 +219,11 @@ def dataset_archive(dataset: Dataset) -> None:
 def dataset_restore(dataset: Dataset) -> None:
     """Bring an archived data set back."""
     Dataset.objects.filter(pk=dataset.pk).update(archived_at=None)
+
+
+def dataset_profile_store(revision: DatasetRevision, profile: Mapping[str, Any]) -> None:
+    """Keep what the analysis "dataset_profile" found (its summary) where the data set's page reads it."""
+    DatasetRevision.objects.filter(pk=revision.pk).update(profile=dict(profile))
 
 
 def dataset_delete(dataset: Dataset) -> None:

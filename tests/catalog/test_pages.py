@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from hubapp.catalog.models import Dataset, Model, Source
-from hubapp.catalog.services import model_archive, source_add, source_scan
+from hubapp.catalog.services import dataset_profile_store, model_archive, source_add, source_scan
 from tests.catalog.conftest import DatasetMaker, ModelMaker, write_checkpoint
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def test_model_list_page_and_twin(client: Client, make_model: ModelMaker) -> Non
     make_model("alpha-net", meaning="Sees <b>cats</b>.", is_control=True)
     make_model("beta-net", modality="text", licence="")
     page = text(client, "/models/?q=net&modality=image&sort=-parameters")
-    assert "1 model with “net” in the text and for image, by parameters, descending." in page
+    assert "1 model with “net” in the text, modality image, by parameters, descending." in page
     assert "Sees &lt;b&gt;cats&lt;/b&gt;." in page
     assert 'data-compare-slug="alpha-net"' in page
     assert "beta-net" not in page
@@ -175,13 +175,14 @@ def test_dataset_page_and_twin(client: Client, make_dataset: DatasetMaker) -> No
     assert revision is not None
     revision.config = {"sample": 1000, "seed": 7, "image_size": 112}
     revision.rows = 1000
-    revision.profile = {
+    revision.save()
+    profile = {
         "counts": [100] * 9 + [50],
         "source_rows": 1797,
         "warnings": ["Class 9 is small."],
         "sentence": "1,000 of 1,797 rows.",
     }
-    revision.save()
+    dataset_profile_store(revision, profile)
     page = text(client, "/datasets/digits/")
     assert "A fixed stratified sample of 1,000 of 1,797 rows, seed 7, images scaled to 112 × 112 pixels." in page
     assert "Class 9 is small." in page
