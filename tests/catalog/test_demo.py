@@ -61,6 +61,9 @@ def test_demo_is_imported_once_and_stays_as_it_is(db: None, files_dir: Path) -> 
         assert not ref.loader or ref.loader in LOADERS
         for file in revision.files.all():
             assert file_digest(files_dir / file.location) == file.sha256
+    twins = [models[slug].current_revision for slug in ("mobilenet-v2", "mobilenet-v2-untrained")]
+    shapes = [{t.name: t.shape for t in Tensor.objects.filter(revision=revision)} for revision in twins]
+    assert shapes[0] == shapes[1]
     for dataset in Dataset.objects.select_related("current_revision"):
         assert dataset.current_revision is not None
         dataset_reference = dataset_ref(dataset.current_revision)
@@ -129,6 +132,19 @@ def test_one_missing_package_stops_nothing_else(db: None, files_dir: Path, monke
     assert report.imported == ["mtcnn-pnet"]
     assert len(report.missing) == 1
     assert "is not installed" in report.missing[0]
+
+
+def test_manifest_says_what_the_sources_give(db: None, files_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = tuple(one for one in manifest().datasets if one.slug != "fashion-mnist" or FASHION.is_dir())
+    few = manifest_of(present)
+    monkeypatch.setattr(content, "manifest", lambda: few)
+    assert demo.demo_import().missing == []
+    for row in Dataset.objects.select_related("current_revision"):
+        assert row.current_revision is not None
+        ref = dataset_ref(row.current_revision)
+        found = DATASET_SOURCES.get(ref.source).load()(ref)
+        assert (found.modality, len(found), found.classes) == (ref.modality, ref.rows, ref.classes), row.slug
+        assert found.classes == tuple(next(one.classes for one in present if one.slug == row.slug))
 
 
 def test_image_samples_are_stated() -> None:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from hubapp.catalog.models import Dataset, Model, Source
 from hubapp.catalog.services import dataset_profile_store, model_archive, source_add, source_scan
@@ -279,6 +280,16 @@ def test_only_staff_adds_folders_and_sees_places(client: Client, bob: User, staf
     client.force_login(bob)
     assert str(folder) not in text(client, "/sources/")
     assert "location" not in client.get("/sources.json").json()["sources"][0]
+
+
+def test_scan_button_submits_the_job(client: Client, staff: User, folder: Path) -> None:
+    source = source_add(str(folder))
+    client.force_login(staff)
+    assert f'name="p-source" value="{source.pk}"' in text(client, "/sources/")
+    response = client.post(reverse("jobs:job_submit"), {"kind": "source_scan", "p-source": source.pk})
+    assert response.status_code == 303
+    job = client.get(f"{response['Location'].rstrip('/')}.json").json()
+    assert (job["kind"], job["params"]) == ("source_scan", {"source": source.pk})
 
 
 @pytest.mark.parametrize(

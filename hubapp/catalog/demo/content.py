@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from safetensors.numpy import save_file
 
@@ -136,7 +135,7 @@ def untrained_file(untrained: Untrained, *, content: Manifest, folder: Path) -> 
         {header.name: header.shape for header in headers}, architecture=untrained.architecture, seed=untrained.seed
     )
     path = folder / "model.safetensors"
-    save_file({name: np.ascontiguousarray(weight) for name, weight in weights.items()}, path)
+    save_file(weights, path)
     return ImportFile(path=path.name, location=path)
 
 
