@@ -169,7 +169,7 @@ def test_which_fit_gives_reasons(make_model: ModelMaker, make_dataset: DatasetMa
     assert len(fits) == sum(pairs[tuple(entry.needs)] for entry in ANALYSES if entry.needs)
     assert {fit.entry.name for fit in which_fit("filterdb", models=models)} == {"filterdb"}
     with pytest.raises(UserError, match="Did you mean filterdb"):
-        which_fit("filterd", models=models)
+        which_fit("filter_db", models=models)
 
 
 def test_references_cost_three_queries_for_any_number(make_model: ModelMaker) -> None:
