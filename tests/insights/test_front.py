@@ -193,3 +193,12 @@ def test_menu_counts_unfinished_jobs(client: Client) -> None:
     assert client.get("/running/count/").content.decode().strip() == ""
     add_job("fewshot", add_model("net"), status="queued")
     assert "1 in progress" in client.get("/running/count/").content.decode()
+
+
+def test_menu_has_every_room_and_no_link_leads_nowhere(client: Client) -> None:
+    html = client.get("/").content.decode()
+    for address in ("/models/", "/datasets/", "/compare/", "/jobs/", "/schedules/", "/components/"):
+        assert f'<a class="nav-link" href="{address}">' in html
+    assert 'href=""' not in html
+    assert 'action=""' not in html
+    assert 'hx-get="/running/count/"' in html

@@ -151,7 +151,8 @@ def progress(done: int, total: int, note: str = "") -> SafeString:
 def chart(url: str, caption: str, height: int = 300) -> SafeString:
     """A figure that `charts.js` fills from the address of its JSON, with a caption and "Show as table"."""
     return format_html(
-        '<figure class="hs-chart" data-chart="{}"><div class="hs-plot" style="height:{}px" role="group" aria-label="{}">'
+        '<figure class="hs-chart" data-chart="{}">'
+        '<div class="hs-plot" style="height:{}px" role="group" aria-label="{}">'
         '<span class="hs-loading">Loading the chart …</span></div><figcaption>{}</figcaption>'
         "<details><summary>Show as table</summary>"
         '<div class="hs-table-scroll" tabindex="0" role="region" aria-label="Values of the chart"></div>'
