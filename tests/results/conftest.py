@@ -80,11 +80,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
     return found
 
 
-def stored(kind: str, outcome: KitOutcome, revision: Revision, data: DatasetRevision | None, workdir: Path) -> Outcome:
+def stored(
+    kind: str, outcome: KitOutcome, revision: Revision | None, data: DatasetRevision | None, workdir: Path
+) -> Outcome:
     """The outcome in the database, under a succeeded job."""
     job = Job.objects.create(
         kind=kind,
-        digest=digest_of([kind, revision.pk, data.pk if data else None]),
+        digest=digest_of([kind, revision.pk if revision else None, data.pk if data else None]),
         revision=revision,
         dataset_revision=data,
         status=Job.Status.SUCCEEDED,

@@ -8,6 +8,9 @@ import plotly.graph_objects as go
 import pytest
 from django.test import Client
 
+from tests.results.conftest import stored
+from workers.kit import Outcome
+
 PAGES = [
     "/datasets/digits/ranking/",
     "/datasets/digits/ranking/?by=logme",
@@ -129,3 +132,11 @@ def test_only_staff_deletes_and_the_work_can_be_asked_for_again(client: Client, 
     assert client.post(url).status_code == 302
     assert client.get(outcome.get_absolute_url()).status_code == 404
     assert not type(outcome.job).objects.filter(pk=outcome.job_id).exists()
+
+
+def test_a_profile_is_shown_by_the_catalogue(hub: Any, tmp_path: Any) -> None:
+    data = hub.dataset.current_revision
+    found = Outcome(summary={"counts": {"0": 70}, "sentence": "700 rows in 10 classes."})
+    stored("dataset_profile", found, None, data, tmp_path)
+    data.refresh_from_db()
+    assert data.profile["counts"] == {"0": 70}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,16 +41,23 @@ class Context(Protocol):
         """Add a line to the job's log, which people read."""
 
 
+def _scratch_folder() -> Path:
+    """A new folder that goes when the interpreter ends."""
+    folder = Path(tempfile.mkdtemp(prefix="hubscope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @dataclass(kw_only=True)
 class LocalContext:
-    """A Context for notebooks and tests: no database, progress goes to the log."""
+    """A Context for notebooks and tests: no database, progress goes to the log; its folders go with the interpreter."""
 
     model: ModelRef | None = None
     dataset: DatasetRef | None = None
     device: str = "cpu"
     seed: int = 0
-    workdir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hubscope-")))
-    store_dir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hubscope-store-")))
+    workdir: Path = field(default_factory=_scratch_folder)
+    store_dir: Path = field(default_factory=_scratch_folder)
     threads: int = 1
     progress: tuple[int, int, str] = (0, 0, "")
     lines: list[str] = field(default_factory=list)

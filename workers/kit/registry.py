@@ -1,7 +1,7 @@
 """One registry for everything that can be added: analyses, metrics, heads, model loaders, data set sources.
 
-An Entry says what a thing is without importing it; the target is loaded by name when it is first used. Listing a registry
-therefore costs no heavy import, and the web process can show every entry without torch.
+An Entry says what a thing is without importing it; the target is loaded by name when it is first used. Listing a
+registry therefore costs no heavy import, and the web process can show every entry without torch.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Entry:
 class JobEntry(Entry):
     """Something that a job can run; the target is `run(spec, context) -> Outcome`.
 
-    queue               Celery queue: "cpu", "gpu" or "housekeeping" ("gpu" falls back to "cpu" where there is no GPU worker)
+    queue               Celery queue: "cpu", "gpu" or "housekeeping" (without a GPU the cpu workers serve "gpu" too)
     needs               what a job of this kind names: "model", "dataset", both or neither
     waits_for           kind of the job whose result this one reads (same model and data set), e.g. "features"
-    reuse               "result": a succeeded twin is offered instead of a rerun; "active": only a queued or running twin counts
+    reuse               "result": a succeeded twin is offered, not run again; "active": only an unfinished twin counts
     time_limit_seconds  after which the job fails with error kind "timeout"
     fits                (model, dataset) -> None if this kind can run on them, else a sentence that says why not
     """
