@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.contrib.auth.models import User
 
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
 from hubapp.catalog.selectors import dataset_ref, model_ref
-from hubapp.jobs.models import Job
-from hubapp.jobs.services import batch_submit, job_submit
+from hubapp.jobs.models import Job, Schedule
+from hubapp.jobs.services import batch_submit, job_submit, schedule_save
 from hubapp.results.models import Outcome
 from hubapp.results.ranking import ranking_of
 from workers.kit import ANALYSES
@@ -97,6 +98,24 @@ def demo_submit(*, requested_by: User) -> list[Job]:
         )
         for kind, pairs in by_kind.items()
     ]
+
+
+def demo_schedules(*, requested_by: User) -> None:
+    """A nightly tidy-up, and the ranking of image models that are new, unless schedules of these names are there."""
+    wanted: list[dict[str, Any]] = [
+        {"title": "Tidy up", "cron": "30 3 * * *", "kind": "retention"},
+        {
+            "title": "New image models, every night",
+            "cron": "0 2 * * *",
+            "kind": "transferability",
+            "search": "modality=image",
+            "datasets": Dataset.objects.filter(archived_at__isnull=True, modality="image"),
+        },
+    ]
+    for schedule in wanted:
+        has_datasets = "datasets" not in schedule or schedule["datasets"].exists()
+        if has_datasets and not Schedule.objects.filter(title=schedule["title"]).exists():
+            schedule_save(timezone="UTC", requested_by=requested_by, **schedule)
 
 
 def _with_outcome() -> set[tuple[str, int | None, int | None]]:

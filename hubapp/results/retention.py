@@ -15,13 +15,14 @@ from hubapp.results.entries import RetentionSpec
 from hubapp.results.models import Artifact
 from hubapp.results.services import ARTIFACTS
 from workers.kit import Context, Outcome
+from workers.sources.store import FeatureStore
 
 BATCH = 500
 DAY_SECONDS = 86_400
 
 
 def run(spec: RetentionSpec, context: Context) -> Outcome:
-    """Delete old log lines, files that no result names, and folders of ended runs; the outcome counts them."""
+    """Delete old log lines, files that no result names, folders of ended runs and unfinished features; counts them."""
     context.checkpoint(0, 3, "log lines")
     lines = log_delete_old(days=spec.log_days)
     context.checkpoint(1, 3, "files that no result names")
@@ -32,6 +33,7 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
         context.checkpoint(1, 3, f"{files} files deleted")
     context.checkpoint(2, 3, "folders of ended runs")
     folders = workdirs_delete(before)
+    folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
     context.checkpoint(3, 3)
     sentence = f"{lines} log lines, {files} files and {folders} folders deleted."
     context.log(sentence)

@@ -12,7 +12,7 @@ class ModelRef:
     """One revision of one model.
 
     name       catalogue slug
-    revision   SHA-256 over the (path, digest) of its files, hex
+    revision   SHA-256 over the (path, digest) of its files and, where it has a loader, over loader and config; hex
     files      absolute paths of its weight files, in catalogue order
     loader     name in LOADERS that turns the files into an encoder; "" if none is known
     modality   "image", "text", "series", "audio"; "" if unknown

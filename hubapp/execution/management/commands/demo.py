@@ -78,6 +78,7 @@ class Command(BaseCommand):
         if password:
             self.report(f"\n  Sign in as “{user.get_username()}” with the password “{password}” (shown this once).")
         demo.demo_submit(requested_by=user)
+        demo.demo_schedules(requested_by=user)
 
     def tick(self) -> bool:
         """Say what has changed; False once a check has its answer."""

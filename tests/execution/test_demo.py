@@ -1,0 +1,67 @@
+"""What the demo submits, and what it says is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from hubapp.catalog.models import File
+from hubapp.execution import demo
+from hubapp.jobs.models import Job, Schedule
+from tests.jobs.rows import make_dataset, make_revision
+
+pytestmark = pytest.mark.django_db
+
+
+def _content() -> None:
+    revision = make_revision("tiny-net")
+    revision.model.source.kind = "demo"
+    revision.model.source.save()
+    revision.loader = "torchvision"
+    revision.save()
+    File.objects.create(
+        revision=revision, path="w.pth", location="w.pth", size_bytes=1, sha256="0" * 64, format="torch-zip"
+    )
+    data = make_dataset("tiny-set")
+    data.source = "digits"
+    data.save()
+
+
+def test_the_account_is_made_once_and_its_password_is_shown_once() -> None:
+    user, password = demo.demo_user()
+    assert user.check_password(password)
+    again, nothing = demo.demo_user()
+    assert again == user
+    assert nothing == ""
+    assert again.check_password(password)
+
+
+def test_what_fits_is_submitted_once() -> None:
+    _content()
+    user, _ = demo.demo_user()
+    wanted = [kind for kind, _ in demo.wanted_pairs()]
+    assert sorted(wanted) == ["fewshot", "transferability"]  # no 3 × 3 layer, so no filter analysis
+    parents = demo.demo_submit(requested_by=user)
+    assert {parent.kind for parent in parents} == {"fewshot", "transferability"}
+    kinds = sorted(Job.objects.filter(is_parent=False).values_list("kind", flat=True))
+    assert kinds == ["dataset_profile", "features", "fewshot", "transferability"]
+    assert demo.demo_submit(requested_by=user) == []
+    assert Job.objects.filter(is_parent=False).count() == 4
+
+
+def test_what_lacks_is_a_sentence_each() -> None:
+    _content()
+    assert demo.demo_missing() == [
+        "Transferability of Tiny Net on Tiny Set has no result.",
+        "Few-shot evaluation of Tiny Net on Tiny Set has no result.",
+    ]
+    assert demo.demo_progress().total == 0
+
+
+def test_schedules_are_made_once_and_stay_as_people_left_them() -> None:
+    _content()
+    user, _ = demo.demo_user()
+    demo.demo_schedules(requested_by=user)
+    Schedule.objects.filter(title="Tidy up").update(is_paused=True)
+    demo.demo_schedules(requested_by=user)
+    assert Schedule.objects.count() == 2
+    assert Schedule.objects.get(title="Tidy up").is_paused
