@@ -1,6 +1,7 @@
 """Every address of the site, room by room."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
 from hubapp.execution import health
@@ -13,6 +14,7 @@ urlpatterns = [
     path("", include("hubapp.jobs.urls")),
     path("", include("hubapp.results.urls")),
     path("", include("hubapp.ui.urls")),
-    path("accounts/", include("django.contrib.auth.urls")),
+    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
 ]
