@@ -92,7 +92,8 @@ def fewshot_curves(series: Sequence[Series], *, title: str = "Accuracy") -> Figu
         )
         if not points:
             continue
-        traces += _curve(curve.name, points, apart=apart, place=place)
+        aside = 1.025 ** (place - (len(series) - 1) / 2)  # "all" has no line to follow: points side by side
+        traces += _curve(curve.name, points, apart=apart * aside, place=place)
         table += [
             (curve.name, point.shots or "all", point.value, point.low, point.high, len(point.replicates))
             for point in points
@@ -128,7 +129,7 @@ def fewshot_curves(series: Sequence[Series], *, title: str = "Accuracy") -> Figu
     )
 
 
-def _curve(name: str, points: Sequence[ShotPoint], *, apart: int, place: int) -> list[go.Scatter]:
+def _curve(name: str, points: Sequence[ShotPoint], *, apart: float, place: int) -> list[go.Scatter]:
     colour, symbol = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
     known = [point for point in points if point.shots > 0]
     parts = []

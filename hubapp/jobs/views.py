@@ -76,6 +76,10 @@ def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "log": selectors.log_tail(job, with_errors=request.user.is_staff),
         "children": children,
         "waiting": list(job.waiting.all()[:20]),
+        "params": [
+            (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
+            for name, value in job.params.items()
+        ],
     }
 
 

@@ -47,9 +47,11 @@ class Curves:
         """What is shown, in words."""
         if not self.curves:
             return f"No few-shot evaluation on {self.dataset.title} has finished yet."
+        count = len(self.curves)
         return (
-            f"{self.metrics[self.metric]} of {self.heads[self.head]} on frozen features of {len(self.curves)} models, "
-            f"over labels per class of {self.dataset.title}: mean over the replicates, with 95% intervals."
+            f"{self.metrics[self.metric]} of the head “{self.heads[self.head]}” on frozen features of {count} "
+            f"model{'' if count == 1 else 's'}, over labels per class of {self.dataset.title}: "
+            "mean over the replicates, with 95% intervals."
         )
 
     @property

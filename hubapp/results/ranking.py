@@ -78,7 +78,9 @@ class Ranking:
         if not scored:
             return f"No model has been scored on {self.dataset.title} yet."
         first = scored[0]
-        text = f"{len(scored)} of {len(self.places)} models that can read {self.dataset.title}, by {self.by.title}."
+        if len(self.places) == 1:
+            return f"{scored[0].model.title} is the only model here that can read {self.dataset.title}."
+        text = f"{len(scored)} of {len(self.places)} models that can read {self.dataset.title}, by “{self.by.title}”."
         if first.not_separable:
             titles = {place.model.slug: place.model.title for place in scored}
             names = [titles[slug] for slug in first.not_separable if slug in titles]

@@ -34,9 +34,7 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
 def test_documents_name_no_machine() -> None:
     for document in DOCUMENTS:
         text = document.read_text()
-        assert not re.search(r"(/work/|index-url|find-links\s*=|pypi\.org/simple|registry\.npmjs)", text), (
-            document
-        )
+        assert not re.search(r"(/work/|index-url|find-links\s*=|pypi\.org/simple|registry\.npmjs)", text), document
 
 
 def test_every_entry_says_what_it_is() -> None:

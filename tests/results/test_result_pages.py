@@ -53,7 +53,7 @@ def test_a_missing_score_is_a_dash_and_never_a_zero(client: Client, hub: Any) ->
     row = client.get("/models/new/scores.json").json()[0]
     assert set(row["scores"].values()) == {None}
     page = client.get("/models/new/scores/").content.decode()
-    assert "not run" in page
+    assert "/jobs/submit?kind=transferability&amp;model=new&amp;dataset=digits" in page
     assert ">0.000" not in page
 
 

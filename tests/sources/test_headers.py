@@ -284,3 +284,14 @@ def test_headers_are_read_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "314 []"
+
+
+def test_safetensors_that_were_sorted_as_text_are_read_in_module_order(tmp_path):
+    shapes = {f"features.{place}.weight": (place + 1, 1, 3, 3) for place in range(12)}
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, path)
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        written = [name for name in json.loads(handle.read(length)) if name != "__metadata__"]
+    assert written != list(shapes)  # the writer puts layer 10 before layer 2
+    assert [header.name for header in read_headers([path])] == list(shapes)

@@ -113,7 +113,8 @@ def run(spec: FilterdbSpec, context: Context) -> Outcome:
             ),
         },
         provenance={
-            "depth": "place among all 4-D kernels in the order of the weight files, from 0 (first) to 1 (last)",
+            "depth": "place among all 4-D kernels in the order of the weight files (safetensors sorted by name: in the "
+            "natural order of the names), from 0 (first) to 1 (last)",
             "filters": "one per (output, input) channel pair, 3 × 3 kernels only; raw weights, batch norm not folded",
             "scores": "means over the 3 × 3 layers, weighted by their filters; undefined ones are left out",
             "depthwise": "one input channel per output channel and more than one output channel, as the shape says",

@@ -34,6 +34,10 @@ def _clip(value: float, bounds: tuple[float, float] | None) -> float:
     return value if bounds is None else min(max(value, bounds[0]), bounds[1])
 
 
+def _df_words(degrees_of_freedom: float) -> str:
+    return "over 1,000" if degrees_of_freedom > 1000 else f"{degrees_of_freedom:.1f}"
+
+
 def _quantile(degrees_of_freedom: float, confidence: float) -> float:
     tail = 0.5 + confidence / 2
     if math.isinf(degrees_of_freedom):
@@ -88,7 +92,7 @@ def combined_interval(
         df = satterthwaite((draw_variance, test_variance), (count - 1, test_degrees_of_freedom))
         kind = f"draw of labels ({count} replicates, ddof 1) and test rows"
     quantile = _quantile(df, confidence)
-    law = "normal" if math.isinf(df) else f"t with {df:.1f} degrees of freedom"
+    law = "normal" if math.isinf(df) else f"t with {_df_words(df)} degrees of freedom"
     return Interval(
         low=_clip(mean - quantile * error, bounds),
         high=_clip(mean + quantile * error, bounds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,29 @@ def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTen
         )
     return [
         StoredTensor(name, shape, dtype.name, partial(_read, path, 8 + length + begin, shape, dtype))
-        for begin, _, name, shape, dtype in placed
+        for begin, _, name, shape, dtype in _in_module_order(placed)
     ]
+
+
+Placed = tuple[int, int, str, tuple[int, ...], np.dtype[Any]]
+
+
+def _in_module_order(placed: list[Placed]) -> list[Placed]:
+    """The tensors in the natural order of their names, where the writer sorted each type's names as text.
+
+    Most writers do, which puts layer 10 before layer 2; an order that somebody chose is kept.
+    """
+    for kind in {item[4] for item in placed}:
+        names = [item[2] for item in placed if item[4] == kind]
+        if names != sorted(names):
+            return placed
+    return sorted(placed, key=lambda item: natural_key(item[2]))
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """A key that sorts runs of digits by their number: "layer2" before "layer10"."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts)]
 
 
 def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
