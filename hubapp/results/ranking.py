@@ -84,7 +84,12 @@ class Ranking:
         if first.not_separable:
             titles = {place.model.slug: place.model.title for place in scored}
             names = [titles[slug] for slug in first.not_separable if slug in titles]
-            return f"{text} {first.model.title} leads, not separable from {_enumerate(names)}."
+            leaders = {first.model.slug, *first.not_separable}
+            has_control = any(place.model.is_control for place in scored if place.model.slug in leaders)
+            warning = (
+                " An untrained net does as well: this says little about what training was worth." if has_control else ""
+            )
+            return f"{text} {first.model.title} leads, not separable from {_enumerate(names)}.{warning}"
         return f"{text} {first.model.title} leads, separable from all others." if len(scored) > 1 else text
 
 

@@ -101,3 +101,12 @@ def test_curves_follow_the_query(hub: Any) -> None:
     assert all(point.metric == "auroc" for curve in curves.curves for point in curve.points)
     with pytest.raises(UserError, match="no head"):
         curves_of(hub.dataset, query=QueryDict("head=crystal_ball"))
+
+
+def test_a_control_among_the_leaders_is_a_warning(hub: Any) -> None:
+    assert "untrained" not in ranking_of(hub.dataset, by="accuracy@8").sentence
+    type(hub.models["copies"]).objects.filter(slug="copies").update(is_control=True)
+    assert "An untrained net does as well" in ranking_of(hub.dataset, by="accuracy@8").sentence
+    type(hub.models["copies"]).objects.update(is_control=False)
+    type(hub.models["noise"]).objects.filter(slug="noise").update(is_control=True)
+    assert "untrained" not in ranking_of(hub.dataset, by="accuracy@8").sentence
