@@ -105,7 +105,9 @@ def curves_of(dataset: Dataset, *, query: QueryDict) -> Curves:
         points.sort(key=_shots_order)
         if points:
             curves.append(Curve(model=model, head=head, points=points))
-    curves.sort(key=lambda curve: (-(curve.points[-1].value or 0.0), curve.model.slug))
+    # Named models keep the order in which they were named, so that colours agree from chart to chart; else best first.
+    order = {slug: place for place, slug in enumerate(chosen)}
+    curves.sort(key=lambda curve: (order.get(curve.model.slug, 0), -(curve.points[-1].value or 0.0), curve.model.slug))
     shots = sorted(
         {point.shots for curve in curves for point in curve.points if point.shots is not None}, key=_last_if_all
     )
