@@ -16,7 +16,8 @@ from workers.sources.encoders.images import ImageEncoder
 from workers.sources.entries import FEATURES, FeaturesSpec, features_fit
 from workers.sources.features import features_key, features_of, run
 from workers.sources.headers import read_headers
-from workers.sources.store import FeatureStore, untrained_weights
+from workers.sources.store import FeatureStore
+from workers.sources.untrained import untrained_weights
 
 SMALL = digits(sample=40, seed=0, image_size=32)
 

@@ -24,7 +24,7 @@ from hubapp.catalog.models import Dataset, Model, Source
 from hubapp.catalog.selectors import file_path
 from workers.kit import UserError
 from workers.sources.headers import read_headers
-from workers.sources.store import untrained_weights
+from workers.sources.untrained import untrained_weights
 
 
 @dataclass(kw_only=True)
