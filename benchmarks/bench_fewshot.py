@@ -1,7 +1,7 @@
 """Few-shot evaluation against the loops it replaces, in turn in one process, one thread each; prints ratios.
 
-    python benchmarks/bench_fewshot.py            EHRSHOT's grid (two classes), the bootstrap, ten classes with fewer
-    cells python benchmarks/bench_fewshot.py --quick    the same with fewer shots and draws
+    python -m benchmarks.bench_fewshot            EHRSHOT's grid (two classes), the bootstrap, ten classes with fewer cells
+    python -m benchmarks.bench_fewshot --quick    the same with fewer shots and draws
 
 The peers: scikit-learn's LogisticRegression (lbfgs, tol 1e-4, max_iter 1000, as EHRSHOT calls it, and newton-cholesky
 at tol 1e-12 for the coefficients) in a loop over C and a refit; scikit-learn's weighted metrics in a loop over draws.

@@ -1,7 +1,7 @@
 """Layer quality against torchconvquality 0.3.0, and filter statistics against the bare product and histogram.
 
 Both sides run in turn in one process on the same float32 arrays; the ratio is the median over the repetitions. Wrong
-values end the run with an error. `python benchmarks/bench_filterdb.py [--repeats 7] [--threads 1]`
+values end the run with an error. `python -m benchmarks.bench_filterdb [--repeats 7] [--threads 1]`
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Peers: LogME by the published iteration with a thin SVD, regularised H-score by scikit-learn's Ledoit-Wolf and a
 pseudo-inverse, kNN by scikit-learn; the limit is one Gram matrix and one eigendecomposition. Both sides run in turn in
 one process on the same arrays; ratios are medians. Wrong values end the run with an error.
-`python benchmarks/bench_transferability.py [--repeats 3] [--threads 1]`
+`python -m benchmarks.bench_transferability [--repeats 3] [--threads 1]`
 """
 
 from __future__ import annotations
