@@ -1,6 +1,6 @@
 """Few-shot evaluation against the loops it replaces, in turn in one process, one thread each; prints ratios.
 
-    python -m benchmarks.bench_fewshot            EHRSHOT's grid (two classes), the bootstrap, ten classes with fewer cells
+    python -m benchmarks.bench_fewshot            EHRSHOT grid (two classes), bootstrap, ten classes with fewer cells
     python -m benchmarks.bench_fewshot --quick    the same with fewer shots and draws
 
 The peers: scikit-learn's LogisticRegression (lbfgs, tol 1e-4, max_iter 1000, as EHRSHOT calls it, and newton-cholesky
