@@ -50,8 +50,8 @@ test: runtime tests-ready ## all tests but the slow ones (ARGS="tests/jobs -x")
 	@exec $(PY) -m pytest -m "not slow" $(ARGS)
 
 .PHONY: test-all
-test-all: runtime tests-ready lint ## linters and all tests
-	@exec $(PY) -m pytest $(ARGS)
+test-all: runtime tests-ready lint ## linters and all tests, with the coverage's floor
+	@exec $(PY) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
 
 .PHONY: lint
 lint: tests-ready ## ruff, mypy, import contracts, templates, spelling
