@@ -90,7 +90,11 @@ class Ranking:
                 " An untrained net does as well: this says little about what training was worth." if has_control else ""
             )
             return f"{text} {first.model.title} leads, not separable from {_enumerate(names)}.{warning}"
-        return f"{text} {first.model.title} leads, separable from all others." if len(scored) > 1 else text
+        if len(scored) == 1:
+            return text
+        if not self.pairs_kind:
+            return f"{text} {first.model.title} leads; the runs saw different rows, so nothing says how surely."
+        return f"{text} {first.model.title} leads, separable from all others."
 
 
 def _enumerate(names: Sequence[str]) -> str:
@@ -260,7 +264,9 @@ def _differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference
     scores = [score_of(outcome, column) for outcome in outcomes]
     if any(score is None or len(score.replicates) < 2 for score in scores):
         return None
-    if len({len(score.replicates) for score in scores if score is not None}) > 1:
+    # The halves follow from version, number and seed: other halves are no pairs, however many they are.
+    halves = {(one.analysis_version, one.params.get("half_samples"), one.provenance.get("seed")) for one in outcomes}
+    if len(halves) > 1 or len({len(score.replicates) for score in scores if score is not None}) > 1:
         return None
     return [
         paired_difference(a.replicates, b.replicates, a_score=a.value, b_score=b.value)
@@ -270,23 +276,42 @@ def _differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference
 
 def _fewshot_differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference] | None:
     predictions = [fewshot_predictions(outcome, head=column.head, shots=column.shots or 0) for outcome in outcomes]
-    if any(found is None for found in predictions):
-        return None
     kept = [found for found in predictions if found is not None]
-    labels = kept[0][1]
-    if any(other.shape != labels.shape or (other != labels).any() for _, other in kept):
-        return None  # not the same test rows: nothing can be paired
-    weights = bootstrap_weights(len(labels), draws=DRAWS, seed=0)
+    if len(kept) < len(predictions) or not all(kept[0].is_paired_with(other) for other in kept[1:]):
+        return None
+    weights = bootstrap_weights(len(kept[0].labels), draws=DRAWS, seed=0)
     return [
-        combined_difference(a, b, labels, metric=column.metric, weights=weights)
-        for (a, _), (b, _) in itertools.combinations(kept, 2)
+        combined_difference(a.logits, b.logits, a.labels, metric=column.metric, weights=weights)
+        for a, b in itertools.combinations(kept, 2)
     ]
 
 
-def fewshot_predictions(
-    outcome: Outcome, *, head: str, shots: int
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Test logits (R, N, C) and labels (N,), as indices of C, that a few-shot outcome kept for one head and k."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """What a few-shot outcome kept for one head and k.
+
+    logits         (R, N, C) of the replicates on the test rows
+    labels         (N,) as indices of C
+    test_rows      (N,) row ids of the test rows
+    train_rows     (R, n) row ids of each replicate's shots
+    """
+
+    logits: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    test_rows: np.ndarray[Any, Any]
+    train_rows: np.ndarray[Any, Any]
+
+    def is_paired_with(self, other: Predictions) -> bool:
+        """Whether both saw the same shots and the same test rows, so that their scores can be compared pair by pair."""
+        return (
+            self.logits.shape == other.logits.shape
+            and np.array_equal(self.test_rows, other.test_rows)
+            and np.array_equal(self.train_rows, other.train_rows)
+        )
+
+
+def fewshot_predictions(outcome: Outcome, *, head: str, shots: int) -> Predictions | None:
+    """The predictions of a few-shot outcome for one head and k; None where they were not kept."""
     artifact = next((kept for kept in outcome.artifacts.all() if kept.name == "predictions.npz"), None)
     if artifact is None:
         return None
@@ -294,7 +319,11 @@ def fewshot_predictions(
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        name = f"{head}.k{shots}.logits"
-        if name not in arrays:
+        if f"{head}.k{shots}.logits" not in arrays:
             return None
-        return np.asarray(arrays[name]), np.searchsorted(arrays["present_classes"], arrays["labels"])
+        return Predictions(
+            logits=np.asarray(arrays[f"{head}.k{shots}.logits"]),
+            labels=np.searchsorted(arrays["present_classes"], arrays["labels"]),
+            test_rows=np.asarray(arrays["test_row_ids"]),
+            train_rows=np.asarray(arrays[f"k{shots}.train_row_ids"]),
+        )

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
 from hubapp.jobs.models import Job
 from hubapp.results.models import Outcome, Score
-from workers.kit import ANALYSES, METRICS
+from workers.kit import METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def outcome_list(
 ) -> list[Outcome]:
     """The newest unarchived outcome of each (revision, data set revision) of an analysis.
 
-    Newest by analysis version first, then by time. Costs three queries (outcomes, scores, artifacts).
+    Newest by time. Costs three queries (outcomes, scores, artifacts).
     """
     rows: QuerySet[Outcome] = Outcome.objects.filter(kind=kind, archived_at__isnull=True)
     wanted = list(revisions)
@@ -125,11 +125,6 @@ def datasets_for(modality: str) -> list[Dataset]:
         .select_related("current_revision")
         .order_by("slug")
     )
-
-
-def analysis_title(kind: str) -> str:
-    """What a page calls an analysis; the kind itself when it is no longer registered."""
-    return ANALYSES.get(kind).title if kind in ANALYSES else kind
 
 
 def outcome_json(outcome: Outcome) -> dict[str, object]:

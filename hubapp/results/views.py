@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from hubapp.catalog.models import Dataset, Model
 from hubapp.catalog.selectors import dataset_ref, model_ref
+from hubapp.jobs.kinds import kind_title
 from hubapp.jobs.services import misfit
 from hubapp.results import figures
 from hubapp.results.comparison import comparison_of
@@ -24,7 +25,6 @@ from hubapp.results.lifecycle import CHANGES
 from hubapp.results.models import Artifact, Outcome, Score
 from hubapp.results.ranking import Place, ranking_of
 from hubapp.results.selectors import (
-    analysis_title,
     datasets_for,
     jobs_unfinished,
     outcome_json,
@@ -50,7 +50,7 @@ def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     outcome = _outcome(pk)
     context = {
         "outcome": outcome,
-        "title": analysis_title(outcome.kind),
+        "title": kind_title(outcome.kind),
         "charts": figures.outcome_charts(outcome),
         "provenance": figures.provenance_rows(outcome.provenance),
         "tables": {name: table for name, table in outcome.tables.items() if table["rows"]},
@@ -200,8 +200,6 @@ def ranking(request: HttpRequest, slug: str) -> HttpResponse:
         "dataset": dataset,
         "ranking": found,
         "places": found.places[: int(limit)] if limit.isdigit() else found.places,
-        "is_short": limit.isdigit(),
-        "kind_entries": [ANALYSES.get(kind) for kind in ("transferability", "fewshot")],
     }
     is_panel = bool(request.headers.get("HX-Request"))
     template = "results/_ranking_short.html" if is_panel and limit.isdigit() else "results/_ranking.html"

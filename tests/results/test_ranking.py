@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from django.conf import settings
 from django.http import QueryDict
 
 from hubapp.results.comparison import comparison_of
@@ -68,8 +70,7 @@ def test_predictions_are_those_that_were_scored(hub: Any) -> None:
     outcome = hub.outcomes["pixels", "fewshot"]
     found = fewshot_predictions(outcome, head="logistic", shots=8)
     assert found is not None
-    logits, labels = found
-    accuracy = (logits.argmax(-1) == labels).mean(axis=1)
+    accuracy = (found.logits.argmax(-1) == found.labels).mean(axis=1)
     score = next(s for s in outcome.scores.all() if (s.metric, s.head, s.shots) == ("accuracy", "logistic", 8))
     assert list(accuracy) == pytest.approx(score.replicates)
     assert fewshot_predictions(outcome, head="nothing", shots=8) is None
@@ -110,3 +111,23 @@ def test_a_control_among_the_leaders_is_a_warning(hub: Any) -> None:
     type(hub.models["copies"]).objects.update(is_control=False)
     type(hub.models["noise"]).objects.filter(slug="noise").update(is_control=True)
     assert "untrained" not in ranking_of(hub.dataset, by="accuracy@8").sentence
+
+
+def test_what_saw_other_shots_or_halves_is_ranked_but_not_compared(hub: Any, measured: Any) -> None:
+    halves = hub.outcomes["copies", "transferability"]
+    halves.provenance["seed"] = 99
+    halves.save()
+    artifact = hub.outcomes["copies", "fewshot"].artifacts.get()
+    path = settings.FILES_DIR / artifact.location
+    with np.load(path) as arrays:
+        fewer = {name: array[:2] if "k8." in name else array for name, array in arrays.items()}  # of three replicates
+    path.unlink()
+    with path.open("wb") as file:
+        np.savez(file, **fewer)
+    for by in ("knn", "accuracy@8"):
+        ranking = ranking_of(hub.dataset, by=by)
+        assert ranking.pairs_kind == ""
+        assert [place.best for place in ranking.places] == [None] * len(ranking.places)
+        assert by in ranking.places[0].scores
+        assert "nothing says how surely" in ranking.sentence
+    assert "Holm" in ranking_of(hub.dataset, by="accuracy@all").pairs_kind
