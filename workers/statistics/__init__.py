@@ -1,4 +1,4 @@
-"""What reading a result needs: intervals, bootstrap, paired comparisons, rank agreement. numpy and scipy only.
+"""What reading a result needs: intervals, bootstrap, paired comparisons, rank agreement, shares. numpy and scipy only.
 
 The names below are loaded on first use, so that importing the package costs neither.
 """
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from workers.statistics.ranks import place_ranges as place_ranges
     from workers.statistics.ranks import rank_agreement as rank_agreement
     from workers.statistics.ranks import separable_groups as separable_groups
+    from workers.statistics.strata import Share as Share
+    from workers.statistics.strata import Stratum as Stratum
+    from workers.statistics.strata import strata_share as strata_share
+    from workers.statistics.strata import stratified_share as stratified_share
+    from workers.statistics.strata import wilson_share as wilson_share
 
 _MODULES = {
     "bootstrap": (
@@ -47,6 +52,7 @@ _MODULES = {
         "paired_difference",
     ),
     "ranks": ("Agreement", "place_ranges", "rank_agreement", "separable_groups"),
+    "strata": ("Share", "Stratum", "strata_share", "stratified_share", "wilson_share"),
 }
 _HOMES = {name: f"workers.statistics.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOMES)
