@@ -6,7 +6,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -53,29 +53,55 @@ def is_safetensors(head: bytes, size: int) -> bool:
     return size >= 10 and head[8:9] == b"{" and 0 < int.from_bytes(head[:8], "little") < 2**48
 
 
-def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
-    """The tensors of the file in the order of their bytes.
+class Placed(NamedTuple):
+    """A tensor by its header; begin and end count from the first byte after the header."""
 
-    Raises UserError if the header is too long, no JSON, or has too many entries, and if a tensor's bytes do not fit its
-    shape and type, overlap another's, leave a hole or run over the end of the file.
-    """
-    label = path.name
-    size = path.stat().st_size
+    begin: int
+    end: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
+    """The tensors of the file in the order of their bytes; raises UserError as `header_tensors` does."""
     with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if length > MAX_HEADER_BYTES:
-            raise UserError(
-                f"{label} states a header of {length:,} bytes; more than {MAX_HEADER_BYTES:,} is refused. "
-                "Split the model into several files."
-            )
-        if 8 + length > size:
-            raise cut_off(label)
-        header = _parsed(handle.read(length), label)
+        start, placed = read_header(handle, size=path.stat().st_size, label=path.name)
+    return [
+        StoredTensor(item.name, item.shape, item.dtype.name, partial(_read, path, start + item.begin, item))
+        for item in placed
+    ]
+
+
+def read_header(handle: BinaryIO, *, size: int, label: str) -> tuple[int, list[Placed]]:
+    """Where the numbers of a file of `size` bytes start, and its tensors; nothing but the header is read."""
+    length = header_length(handle.read(8), size=size, label=label)
+    return 8 + length, header_tensors(handle.read(length), size=size, label=label)
+
+
+def header_length(head: bytes, *, size: int, label: str) -> int:
+    """The bytes of the header by the first 8 of the file; raises UserError if that is refused or cannot be."""
+    length = int.from_bytes(head[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        raise UserError(
+            f"{label} states a header of {length:,} bytes; more than {MAX_HEADER_BYTES:,} is refused. "
+            "Split the model into several files."
+        )
+    if 8 + length > size:
+        raise cut_off(label)
+    return length
+
+
+def header_tensors(text: bytes, *, size: int, label: str) -> list[Placed]:
+    """The tensors by the header of a file of `size` bytes, in the order of their bytes.
+
+    Raises UserError if the header is no JSON or has too many entries, and if a tensor's bytes do not fit its shape and
+    type, overlap another's, leave a hole or run over the end of the file.
+    """
+    header = _parsed(text, label)
     entries = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
     if len(entries) > MAX_ENTRIES:
-        raise UserError(
-            f"{label} lists {len(entries):,} tensors; more than {MAX_ENTRIES:,} is refused. Split the file."
-        )
+        raise too_many(len(entries), label=label)
     placed = sorted((_placed(name, entry, label) for name, entry in entries), key=lambda item: item[:2])
     end_before = 0
     for begin, end, name, _, _ in placed:
@@ -86,20 +112,19 @@ def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTen
         if begin > end_before:
             raise UserError(f"{label} has unused bytes before the tensor {shorten(name)}. Do not use this file.")
         end_before = end
-    data_bytes = size - 8 - length
+    data_bytes = size - 8 - len(text)
     if end_before > data_bytes:
         raise cut_off(label)
     if end_before < data_bytes:
         raise UserError(
             f"{label} has {data_bytes - end_before:,} unused bytes after its last tensor. Do not use this file."
         )
-    return [
-        StoredTensor(name, shape, dtype.name, partial(_read, path, 8 + length + begin, shape, dtype))
-        for begin, _, name, shape, dtype in _in_module_order(placed)
-    ]
+    return _in_module_order(placed)
 
 
-Placed = tuple[int, int, str, tuple[int, ...], np.dtype[Any]]
+def too_many(count: int, *, label: str) -> UserError:
+    """The error for a file that lists more tensors than are read."""
+    return UserError(f"{label} lists {count:,} tensors; more than {MAX_ENTRIES:,} is refused. Split the file.")
 
 
 def _in_module_order(placed: list[Placed]) -> list[Placed]:
@@ -107,11 +132,11 @@ def _in_module_order(placed: list[Placed]) -> list[Placed]:
 
     Most writers do, which puts layer 10 before layer 2; an order that somebody chose is kept.
     """
-    for kind in {item[4] for item in placed}:
-        names = [item[2] for item in placed if item[4] == kind]
+    for kind in {item.dtype for item in placed}:
+        names = [item.name for item in placed if item.dtype == kind]
         if names != sorted(names):
             return placed
-    return sorted(placed, key=lambda item: natural_key(item[2]))
+    return sorted(placed, key=lambda item: natural_key(item.name))
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
@@ -120,8 +145,8 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts)]
 
 
-def _read(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    return read_values(path, offset=offset, count=value_count(shape), dtype=dtype).reshape(shape)
+def _read(path: Path, offset: int, item: Placed) -> Any:
+    return read_values(path, offset=offset, count=value_count(item.shape), dtype=item.dtype).reshape(item.shape)
 
 
 def _parsed(text: bytes, label: str) -> dict[str, Any]:
@@ -140,7 +165,7 @@ def _parsed(text: bytes, label: str) -> dict[str, Any]:
     return header
 
 
-def _placed(name: str, entry: Any, label: str) -> tuple[int, int, str, tuple[int, ...], np.dtype[Any]]:
+def _placed(name: str, entry: Any, label: str) -> Placed:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(at) is int and at >= 0 for at in offsets):
         raise UserError(
@@ -158,4 +183,4 @@ def _placed(name: str, entry: Any, label: str) -> tuple[int, int, str, tuple[int
         raise UserError(
             f"{label}: {shorten(name)} has {end - begin:,} bytes, which do not fit its shape and type. Do not use it."
         )
-    return begin, end, name, shape, dtype
+    return Placed(begin, end, name, shape, dtype)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -40,6 +40,14 @@ class StoredTensor:
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], Array]
+
+
+class Listed(NamedTuple):
+    """What a file says of one tensor: its name, its shape in the order of `StoredTensor`, its number type by name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
 
 
 def checked_shape(shape: object, *, name: str, label: str) -> tuple[int, ...]:
@@ -86,22 +94,31 @@ def value_count(shape: tuple[int, ...]) -> int:
 
 def companion(base: Path, location: object, *, companions: dict[str, Path]) -> Path:
     """The file that `base` refers to by a relative path; raises UserError if it lies elsewhere or is missing."""
-    if not isinstance(location, str) or not location or "\\" in location or "\0" in location:
-        raise UserError(f"{base.name} names a part file that is not a relative path. Use another file.")
-    relative = PurePosixPath(location)
-    if relative.is_absolute() or ".." in relative.parts:
-        raise UserError(
-            f"{base.name} names the part file {shorten(location)}, which lies outside its folder. Use another file."
-        )
+    relative = part_path(location, label=base.name)
     path = base.parent / relative
     if path.is_file():
         # Content stores link files to where they keep them, so only the stated path is held to the folder.
         return path
     if relative.name in companions:
         return companions[relative.name]
-    raise UserError(
-        f"{base.name} needs the file {shorten(location)} beside it, which is missing. Download that one too."
-    )
+    raise part_missing(str(relative), label=base.name)
+
+
+def part_path(location: object, *, label: str) -> PurePosixPath:
+    """The path below a file's folder by which it names a part of it; raises UserError for one that leads elsewhere."""
+    if not isinstance(location, str) or not location or "\\" in location or "\0" in location:
+        raise UserError(f"{label} names a part file that is not a relative path. Use another file.")
+    relative = PurePosixPath(location)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise UserError(
+            f"{label} names the part file {shorten(location)}, which lies outside its folder. Use another file."
+        )
+    return relative
+
+
+def part_missing(location: str, *, label: str) -> UserError:
+    """The error for a part file that is not there."""
+    return UserError(f"{label} needs the file {shorten(location)} beside it, which is missing. Download that one too.")
 
 
 def is_hwio(shapes: Sequence[tuple[int, ...]], *, when_unsure: bool) -> bool:

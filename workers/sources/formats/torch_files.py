@@ -8,20 +8,22 @@ an int64 count and its numbers.
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import zipfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from workers.kit import UserError
-from workers.sources.formats.archive import member_bytes, members, stored_offset
+from workers.sources.formats.archive import member_bytes_of, members_of, stored_offset
 from workers.sources.formats.stored import (
     LOW_PRECISION,
     Array,
+    Listed,
     StoredTensor,
     checked_shape,
     cut_off,
@@ -30,7 +32,7 @@ from workers.sources.formats.stored import (
     value_count,
 )
 from workers.sources.inert import Call, Global, PersistentId, Pickle, leaves
-from workers.sources.opcodes import read_pickle
+from workers.sources.opcodes import PickleSource, read_pickle
 
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 MAX_PICKLE_BYTES = 256 * 2**20
@@ -97,59 +99,119 @@ class _View:
 
 def stored_tensors_zip(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
     """The tensors of a zipped `torch.save` file (also of whole modules and TorchScript), in the order of its pickle."""
-    listed = members(path)
+    with path.open("rb") as handle:
+        views = _zip_views(handle, path.stat().st_size, path.name)
+    storages = {
+        key: _Storage(path=path, offset=stored_offset(path, info), size=info.file_size, is_little=views.is_little)
+        for key, info in views.storages.items()
+    }
+    _check(views.named, views.sizes, path.name)
+    return _tensors(views.named, storages)
+
+
+def listed_tensors_zip(handle: BinaryIO, *, size: int, label: str) -> list[Listed]:
+    """What a zipped `torch.save` file of `size` bytes holds; only its directory and its pickle are read."""
+    views = _zip_views(handle, size, label)
+    _check(views.named, views.sizes, label)
+    return [Listed(name, view.shape, view.dtype.name) for name, view in views.named]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ZipViews:
+    """The tensors of a zipped checkpoint and the members that their storages lie in, by key."""
+
+    named: list[tuple[str, _View]]
+    storages: dict[str, zipfile.ZipInfo]
+    is_little: bool
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {key: info.file_size for key, info in self.storages.items()}
+
+
+def _zip_views(handle: BinaryIO, size: int, label: str) -> _ZipViews:
+    listed = members_of(handle, size=size, label=label)
     pickles = [name for name in listed if name == "data.pkl" or (name.endswith("/data.pkl") and name.count("/") == 1)]
     if len(pickles) != 1:
-        raise UserError(f"{path.name} has no single data.pkl, so it is no PyTorch checkpoint. Use another file.")
+        raise UserError(f"{label} has no single data.pkl, so it is no PyTorch checkpoint. Use another file.")
     root = pickles[0].removesuffix("data.pkl")
     if listed[pickles[0]].file_size > MAX_PICKLE_BYTES:
         raise UserError(
-            f"{path.name} has a pickle above {MAX_PICKLE_BYTES:,} bytes; that is no weight file. Use another one."
+            f"{label} has a pickle above {MAX_PICKLE_BYTES:,} bytes; that is no weight file. Use another one."
         )
-    tree = read_pickle(io.BytesIO(member_bytes(path, listed[pickles[0]])), label=path.name).tree
+    pickled = member_bytes_of(handle, listed[pickles[0]], size=size, label=label)
+    named = _views(read_pickle(io.BytesIO(pickled), label=label).tree, label)
     order = listed.get(f"{root}byteorder")
-    is_little = order is None or order.file_size > 16 or member_bytes(path, order).strip() != b"big"
-    storages: dict[str, _Storage] = {}
-    named = _views(tree, path.name)
+    is_little = (
+        order is None
+        or order.file_size > 16
+        or member_bytes_of(handle, order, size=size, label=label).strip() != b"big"
+    )
+    storages: dict[str, zipfile.ZipInfo] = {}
     for _, view in named:
         info = listed.get(f"{root}data/{view.key}")
         if info is None:
-            raise cut_off(path.name)
+            raise cut_off(label)
         if info.compress_type != zipfile.ZIP_STORED:
-            raise UserError(
-                f"{path.name} has compressed tensors, which torch.save never writes. Unpack and save it again."
-            )
-        if view.key not in storages:
-            storages[view.key] = _Storage(
-                path=path, offset=stored_offset(path, info), size=info.file_size, is_little=is_little
-            )
-    return _tensors(named, storages, path.name)
+            raise UserError(f"{label} has compressed tensors, which torch.save never writes. Unpack and save it again.")
+        storages[view.key] = info
+    return _ZipViews(named=named, storages=storages, is_little=is_little)
 
 
 def stored_tensors_legacy(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
     """The tensors of a `torch.save` file of the form before torch 1.6, in the order of the pickle."""
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as source:
-        _, stated, machine, pickled, listed = (read_pickle(source, label=path.name) for _ in range(5))
-        version, facts, keys = stated.tree, machine.tree, listed.tree
-        if version != 1001 or not isinstance(facts, dict) or not isinstance(keys, list):
-            raise UserError(
-                f"{path.name} is no legacy PyTorch checkpoint of version 1001. Save it again with a newer torch."
-            )
-        named = _views(pickled.tree, path.name)
-        sizes = _item_sizes(pickled)
+        views = _legacy_views(source, path.name)
+        item_sizes = {key: item_size for key, (_, item_size) in views.stated.items()}
         storages: dict[str, _Storage] = {}
         position = source.tell()
-        for key in keys:
-            count = int.from_bytes(
-                source[position : position + 8], "little" if facts.get("little_endian", True) else "big"
-            )
-            size = count * sizes.get(str(key), 0)
-            if str(key) not in sizes or position + 8 + size > len(source):
+        for key in views.keys:
+            count = int.from_bytes(source[position : position + 8], "little" if views.is_little else "big")
+            size = count * item_sizes.get(key, 0)
+            if key not in item_sizes or position + 8 + size > len(source):
                 raise cut_off(path.name)
-            is_little = bool(facts.get("little_endian", True))
-            storages[str(key)] = _Storage(path=path, offset=position + 8, size=size, is_little=is_little)
+            storages[key] = _Storage(path=path, offset=position + 8, size=size, is_little=views.is_little)
             position += 8 + size
-    return _tensors(named, storages, path.name)
+    _check(views.named, {key: storage.size for key, storage in storages.items()}, path.name)
+    return _tensors(views.named, storages)
+
+
+def listed_tensors_legacy(source: PickleSource, *, size: int, label: str) -> list[Listed]:
+    """What a legacy `torch.save` file of `size` bytes holds; only the pickles at its beginning are read.
+
+    The counts before each storage are not read: those that the pickle states are checked against the file's size.
+    """
+    views = _legacy_views(source, label)
+    if not set(views.keys) <= set(views.stated):
+        raise cut_off(label)
+    sizes = {key: math.prod(views.stated[key]) for key in views.keys}
+    if source.tell() + sum(8 + stored for stored in sizes.values()) > size:
+        raise cut_off(label)
+    _check(views.named, sizes, label)
+    return [Listed(name, view.shape, view.dtype.name) for name, view in views.named]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LegacyViews:
+    """The tensors of a legacy checkpoint, its storages in their order, and count and item size of each as stated."""
+
+    named: list[tuple[str, _View]]
+    keys: list[str]
+    stated: dict[str, tuple[int, int]]
+    is_little: bool
+
+
+def _legacy_views(source: PickleSource, label: str) -> _LegacyViews:
+    _, stated, machine, pickled, listed = (read_pickle(source, label=label) for _ in range(5))
+    version, facts, keys = stated.tree, machine.tree, listed.tree
+    if version != 1001 or not isinstance(facts, dict) or not isinstance(keys, list):
+        raise UserError(f"{label} is no legacy PyTorch checkpoint of version 1001. Save it again with a newer torch.")
+    return _LegacyViews(
+        named=_views(pickled.tree, label),
+        keys=[str(key) for key in keys],
+        stated=_stated_sizes(pickled),
+        is_little=bool(facts.get("little_endian", True)),
+    )
 
 
 def _is_tensor(call: Call) -> bool:
@@ -210,25 +272,25 @@ def _storage_of(value: Any, unsupported: UserError) -> tuple[str, np.dtype[Any],
     return str(value[2]), _STORAGE_TYPES[value[1].name], shift
 
 
-def _item_sizes(pickled: Pickle) -> dict[str, int]:
-    """Bytes per number of every storage that the pickle names, those outside the weights (the optimiser's) too."""
-    sizes: dict[str, int] = {}
+def _stated_sizes(pickled: Pickle) -> dict[str, tuple[int, int]]:
+    """Count and bytes per number of every storage that the pickle names, those of the optimiser too."""
+    sizes: dict[str, tuple[int, int]] = {}
     for reference in pickled.persistent_ids:
         value = reference.value
         if isinstance(value, tuple) and len(value) > 2 and value[0] == "storage" and isinstance(value[1], Global):
             dtype = _STORAGE_TYPES.get(value[1].name)
+            count = value[4] if len(value) > 4 and type(value[4]) is int and value[4] >= 0 else 0
             if dtype is not None:
-                sizes[str(value[2])] = dtype.itemsize
+                sizes[str(value[2])] = count, dtype.itemsize
     return sizes
 
 
-def _tensors(named: list[tuple[str, _View]], storages: dict[str, _Storage], label: str) -> list[StoredTensor]:
-    tensors = []
+def _check(named: list[tuple[str, _View]], sizes: dict[str, int], label: str) -> None:
+    """Raise UserError unless every tensor lies within its storage; `sizes` are bytes by key."""
     for name, view in named:
-        storage = storages.get(view.key)
-        if storage is None:
+        if view.key not in sizes:
             raise cut_off(label)
-        held = storage.size // view.dtype.itemsize
+        held = sizes[view.key] // view.dtype.itemsize
         values = value_count(view.shape)
         if values and view.offset + _extent(view) > held:
             raise UserError(
@@ -238,8 +300,13 @@ def _tensors(named: list[tuple[str, _View]], storages: dict[str, _Storage], labe
             raise UserError(
                 f"{label}: the tensor {shorten(name)} states {values:,} values but stores {held:,}. Save it contiguous."
             )
-        tensors.append(StoredTensor(name, view.shape, view.dtype.name, partial(_read, view, storage)))
-    return tensors
+
+
+def _tensors(named: list[tuple[str, _View]], storages: dict[str, _Storage]) -> list[StoredTensor]:
+    return [
+        StoredTensor(name, view.shape, view.dtype.name, partial(_read, view, storages[view.key]))
+        for name, view in named
+    ]
 
 
 def _extent(view: _View) -> int:
