@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from django.contrib import admin, messages
+from django.db.models import Model as DjangoModel
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from hubapp.catalog import services
-from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
+from hubapp.catalog.models import (
+    BaseLink,
+    Card,
+    Dataset,
+    DatasetRevision,
+    FacetCount,
+    File,
+    Model,
+    Notice,
+    Paper,
+    PaperLink,
+    Popularity,
+    Record,
+    RefusedRecord,
+    Revision,
+    RollUp,
+    SampledModel,
+    SavedSearch,
+    Sighting,
+    Source,
+    SyncRun,
+    Tensor,
+    Word,
+)
 from workers.kit import UserError
 
 
@@ -59,6 +83,8 @@ class ModelAdmin(CataloguedAdmin):
 
     list_display = ["slug", "title", "modality", "task", "licence", "source", "is_control", "archived_at"]
     list_select_related = ["source"]
+    show_full_result_count = False
+    exclude = ["card_words"]
 
 
 @admin.register(Dataset)
@@ -70,10 +96,11 @@ class DatasetAdmin(CataloguedAdmin):
 
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Sources."""
+    """Sources; tokens are set on the source's page and shown nowhere."""
 
-    list_display = ["title", "kind", "location", "scanned_at"]
-    readonly_fields = ["created_at", "scanned_at", "report"]
+    list_display = ["title", "kind", "location", "allows_private", "shows_gated", "synced_at"]
+    exclude = ["token", "webhook_secret"]
+    readonly_fields = ["created_at", "synced_at"]
 
 
 @admin.register(Revision)
@@ -99,15 +126,15 @@ class DatasetRevisionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """For rows that only an import writes."""
+    """For rows that only the catalogue's services write."""
 
-    raw_id_fields = ["revision"]
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: File | Tensor | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: DjangoModel | None = None) -> bool:
         """Never."""
         return False
 
@@ -116,7 +143,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class FileAdmin(ReadOnlyAdmin):
     """Files of revisions."""
 
-    list_display = ["path", "revision", "format", "size_bytes", "sha256"]
+    list_display = ["path", "revision", "format", "safety", "size_bytes", "sha256"]
     list_select_related = ["revision__model"]
     search_fields = ["path", "sha256", "revision__model__slug"]
 
@@ -128,3 +155,49 @@ class TensorAdmin(ReadOnlyAdmin):
     list_display = ["name", "revision", "shape", "dtype", "parameters"]
     list_select_related = ["revision__model"]
     search_fields = ["name", "revision__model__slug"]
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    """Looks at sources."""
+
+    list_display = ["source", "status", "started_at", "done", "added", "changed", "removed", "refused", "error_message"]
+    list_select_related = ["source"]
+
+
+@admin.register(RefusedRecord)
+class RefusedRecordAdmin(ReadOnlyAdmin):
+    """Records that were set aside."""
+
+    list_display = ["run", "position", "name", "reason"]
+    list_select_related = ["run__source"]
+
+
+@admin.register(Paper)
+class PaperAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Papers."""
+
+    list_display = ["arxiv_id", "title"]
+    search_fields = ["arxiv_id", "title"]
+
+
+@admin.register(BaseLink)
+class BaseLinkAdmin(ReadOnlyAdmin):
+    """From base to child."""
+
+    list_display = ["base_name", "child", "relation"]
+    list_select_related = ["child"]
+    search_fields = ["base_name", "child__slug"]
+
+
+@admin.register(SavedSearch)
+class SavedSearchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Searches that people keep."""
+
+    list_display = ["title", "owner", "query", "checked_at"]
+    list_select_related = ["owner"]
+    raw_id_fields = ["owner"]
+
+
+for _rows in (Card, FacetCount, Notice, PaperLink, Popularity, Record, RollUp, SampledModel, Sighting, Word):
+    admin.site.register(_rows, ReadOnlyAdmin)

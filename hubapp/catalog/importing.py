@@ -239,7 +239,8 @@ def _model_kept(*, existing: Model, revision: Revision, facts: Mapping[str, Any]
 
 def _make_current(model: Model, revision: Revision) -> None:
     model.current_revision = revision
-    changed = ["current_revision"]
+    model.parameters, model.size_bytes, model.updated_at = revision.parameters, revision.size_bytes, revision.created_at
+    changed = ["current_revision", "parameters", "size_bytes", "updated_at"]
     if model.is_missing:
         model.is_missing, model.archived_at = False, None
         changed += ["is_missing", "archived_at"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +109,8 @@ def source_scan(source: Source, *, on_progress: Callable[[int, int, str], None] 
         if imported.error_message:
             report.marked[slug] = imported.error_message
     report.removed = _mark_missing(source, seen=seen)
-    source.scanned_at = timezone.now()
-    source.report = {**asdict(report), "sentence": report.sentence}
-    source.save(update_fields=["scanned_at", "report"])
+    source.synced_at = timezone.now()
+    source.save(update_fields=["synced_at"])
     if on_progress:
         on_progress(len(found.candidates), len(found.candidates), "")
     return report

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+import hubapp.ui.converters  # noqa: F401 (registers "name")
 from hubapp.results import views
 from hubapp.ui.pages import page_paths
 
@@ -11,8 +12,8 @@ urlpatterns = [
     path("outcomes/<uuid:pk>/change/<str:change>/", views.outcome_change, name="outcome_change"),
     path("outcomes/<uuid:pk>/charts/<slug:name>.json", views.outcome_chart, name="outcome_chart"),
     path("outcomes/<uuid:pk>/files/<str:name>", views.artifact_download, name="artifact_download"),
-    *page_paths("models/<slug:slug>/filters/", views.model_filters, name="model_filters"),
-    *page_paths("models/<slug:slug>/scores/", views.model_scores, name="model_scores"),
+    *page_paths("filters/<name:slug>/", views.model_filters, name="model_filters"),
+    *page_paths("scores/<name:slug>/", views.model_scores, name="model_scores"),
     *page_paths("datasets/<slug:slug>/ranking/", views.ranking, name="ranking"),
     path("datasets/<slug:slug>/ranking/chart.json", views.ranking_chart, name="ranking_chart"),
     *page_paths("datasets/<slug:slug>/fewshot/", views.fewshot, name="fewshot"),

@@ -94,6 +94,7 @@ def make_model(demo_source: Source) -> ModelMaker:
             for i in range(tensors)
         )
         model.current_revision = revision
+        model.parameters, model.size_bytes = revision.parameters, revision.size_bytes
         model.save()
         return model
 

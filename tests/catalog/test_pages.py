@@ -214,7 +214,7 @@ def test_strangers_change_nothing(
 ) -> None:
     make_model("one")
     make_dataset("one")
-    path = f"/{room}/one/{action}/"
+    path = f"/change/{room}/{action}/one/"
     for login in (False, True):
         if login:
             client.force_login(charlie)
@@ -233,15 +233,15 @@ def test_member_archives_and_restores_and_only_staff_deletes(
     make_model("one")
     make_dataset("one")
     client.force_login(bob)
-    response = client.post(f"/{room}/one/archive/", follow=True)
+    response = client.post(f"/change/{room}/archive/one/", follow=True)
     assert "was archived" in response.content.decode()
     assert kind.objects.get().archived_at is not None
-    client.post(f"/{room}/one/restore/")
+    client.post(f"/change/{room}/restore/one/")
     assert kind.objects.get().archived_at is None
-    assert client.post(f"/{room}/one/delete/").status_code == 403
+    assert client.post(f"/change/{room}/delete/one/").status_code == 403
     assert kind.objects.count() == 1
     client.force_login(staff)
-    response = client.post(f"/{room}/one/delete/", follow=True)
+    response = client.post(f"/change/{room}/delete/one/", follow=True)
     assert "was deleted" in response.content.decode()
     assert kind.objects.count() == 0
 
@@ -250,14 +250,14 @@ def test_a_post_needs_a_csrf_token(bob: User, make_model: ModelMaker) -> None:
     make_model("one")
     client = Client(enforce_csrf_checks=True)
     client.force_login(bob)
-    assert client.post("/models/one/archive/").status_code == 403
+    assert client.post("/change/models/archive/one/").status_code == 403
     assert Model.objects.get().archived_at is None
 
 
 def test_restoring_what_has_gone_is_a_sentence(client: Client, bob: User, make_model: ModelMaker) -> None:
     model_archive(make_model("one", is_missing=True))
     client.force_login(bob)
-    response = client.post("/models/one/restore/")
+    response = client.post("/change/models/restore/one/")
     assert response.status_code == 400
     assert "Put them back, then scan the folder." in response.content.decode()
 

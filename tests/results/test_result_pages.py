@@ -16,10 +16,10 @@ PAGES = [
     "/datasets/digits/ranking/?by=logme",
     "/datasets/digits/fewshot/",
     "/datasets/digits/fewshot/?metric=auroc&head=nearest_class_mean",
-    "/models/pixels/scores/",
-    "/models/pixels/filters/",
-    "/models/new/filters/",
-    "/models/weights-only/scores/",
+    "/scores/pixels/",
+    "/filters/pixels/",
+    "/filters/new/",
+    "/scores/weights-only/",
     "/compare/",
     "/compare/?models=pixels,noise",
 ]
@@ -41,7 +41,7 @@ def test_pages_and_their_twins_answer(client: Client, filter_report: Any, url: s
     answer.json()
 
 
-@pytest.mark.parametrize("url", ["/datasets/digits/ranking/", "/models/pixels/scores/", "/models/pixels/filters/"])
+@pytest.mark.parametrize("url", ["/datasets/digits/ranking/", "/scores/pixels/", "/filters/pixels/"])
 def test_panels_are_parts_of_pages(client: Client, filter_report: Any, url: str) -> None:
     response = client.get(url, headers={"HX-Request": "true"})
     assert response.status_code == 200
@@ -50,9 +50,9 @@ def test_panels_are_parts_of_pages(client: Client, filter_report: Any, url: str)
 
 
 def test_a_missing_score_is_a_dash_and_never_a_zero(client: Client, hub: Any) -> None:
-    row = client.get("/models/new/scores.json").json()[0]
+    row = client.get("/scores/new.json").json()[0]
     assert set(row["scores"].values()) == {None}
-    page = client.get("/models/new/scores/").content.decode()
+    page = client.get("/scores/new/").content.decode()
     assert "/jobs/submit?kind=transferability&amp;model=new&amp;dataset=digits" in page
     assert ">0.000" not in page
 

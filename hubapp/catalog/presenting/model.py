@@ -1,4 +1,4 @@
-"""What pages and their JSON twins say of a model, a data set, a source: words and plain values, no markup."""
+"""What the page of a model says."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hubapp.catalog.filters import FACETS, SORTS, ModelQuery
-from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
-from hubapp.catalog.selectors import Facet, Fit, facet_label
+from hubapp.catalog.models import Dataset, File, Model, Revision, Tensor
+from hubapp.catalog.selectors import Fit
 from workers.kit import LOADERS, JobEntry
 
 PICKLED_FORMATS = {"torch-zip", "torch-legacy", "numpy-pickle"}
@@ -99,22 +98,6 @@ def config_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(CONFIG_TITLES.get(name, name), text) for name, text in zip(names, texts, strict=True)]
 
 
-def list_sentence(query: ModelQuery, *, count: int) -> str:
-    """What the model list shows, in words."""
-    noun = f"{count:,} {'archived ' if query.is_archived else ''}model{'' if count == 1 else 's'}"
-    parts = [f"with “{query.q}” in the text"] if query.q else []
-    parts += [
-        f"{facet} {' or '.join(facet_label(facet, value) for value in query.chosen(facet))}"
-        for facet in FACETS
-        if query.chosen(facet)
-    ]
-    order = SORTS[query.sort.removeprefix("-")].lower()
-    direction = {"newest": "the newest first", "-newest": "the oldest first"}.get(
-        query.sort, f"by {order}{', descending' if query.sort.startswith('-') else ''}"
-    )
-    return f"{' '.join([noun, *parts[:1]])}{''.join(f', {part}' for part in parts[1:])}, {direction}."
-
-
 @dataclass(frozen=True, kw_only=True)
 class AnalysisRow:
     """A data set with what can run on the model's features of it; `reason` where one sentence speaks for the row."""
@@ -169,30 +152,6 @@ def fit_json(fit: Fit) -> dict[str, Any]:
     }
 
 
-def model_json(model: Model) -> dict[str, Any]:
-    """A model as the list's twin gives it."""
-    revision = model.current_revision
-    return {
-        "slug": model.slug,
-        "title": model.title,
-        "meaning": model.meaning,
-        "author": model.author,
-        "modality": model.modality,
-        "task": model.task,
-        "architecture": model.architecture,
-        "licence": model.licence,
-        "origin": model.origin,
-        "is_control": model.is_control,
-        "created_at": model.created_at,
-        "archived_at": model.archived_at,
-        "url": model.get_absolute_url(),
-        "revision": revision.digest if revision else None,
-        "parameters": revision.parameters if revision else None,
-        "size_bytes": revision.size_bytes if revision else None,
-        "error": revision.error_message if revision else "",
-    }
-
-
 def revision_json(revision: Revision, *, tensors: Iterable[Tensor]) -> dict[str, Any]:
     """A revision with its files and tensors, as the model's twin gives it."""
     return {
@@ -217,86 +176,4 @@ def revision_json(revision: Revision, *, tensors: Iterable[Tensor]) -> dict[str,
             {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype, "parameters": tensor.parameters}
             for tensor in tensors
         ],
-    }
-
-
-def facet_json(facet: Facet) -> dict[str, Any]:
-    """A facet for the list's twin."""
-    return {
-        "name": facet.name,
-        "values": [{"value": one.value, "count": one.count, "is_chosen": one.is_chosen} for one in facet.values],
-    }
-
-
-def sample_sentence(revision: DatasetRevision) -> str:
-    """How the rows were chosen, in words."""
-    config = revision.config
-    source_rows = revision.profile.get("source_rows", 0)
-    of_all = f" of {source_rows:,}" if source_rows > revision.rows else ""
-    if config.get("sample"):
-        chosen = f"A fixed stratified sample of {revision.rows:,}{of_all} rows, seed {config.get('seed', 0)}"
-    else:
-        chosen = f"All {revision.rows:,} rows"
-    size = config.get("image_size")
-    return f"{chosen}{f', images scaled to {size} × {size} pixels' if size else ''}."
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassCount:
-    """A class of a data set; `count` and `share` (of the largest) are None before the data set was profiled."""
-
-    name: str
-    count: int | None = None
-    share: float | None = None
-
-
-def class_counts(revision: DatasetRevision) -> list[ClassCount]:
-    """The classes in label order with their rows, from the profile."""
-    counts = revision.profile.get("counts")
-    if not isinstance(counts, list) or len(counts) != len(revision.classes):
-        return [ClassCount(name=name) for name in revision.classes]
-    most = max(counts, default=1) or 1
-    return [
-        ClassCount(name=name, count=count, share=count / most)
-        for name, count in zip(revision.classes, counts, strict=True)
-    ]
-
-
-def dataset_json(dataset: Dataset) -> dict[str, Any]:
-    """A data set as the twins give it."""
-    revision = dataset.current_revision
-    return {
-        "slug": dataset.slug,
-        "title": dataset.title,
-        "meaning": dataset.meaning,
-        "modality": dataset.modality,
-        "task": dataset.task,
-        "licence": dataset.licence,
-        "origin": dataset.origin,
-        "created_at": dataset.created_at,
-        "archived_at": dataset.archived_at,
-        "url": dataset.get_absolute_url(),
-        "revision": revision
-        and {
-            "digest": revision.digest,
-            "source": revision.source,
-            "config": revision.config,
-            "rows": revision.rows,
-            "classes": revision.classes,
-            "sample": sample_sentence(revision),
-            "profile": revision.profile,
-        },
-    }
-
-
-def source_json(source: Source, *, with_location: bool) -> dict[str, Any]:
-    """A source as the twin gives it; its place on the server's disk for staff only."""
-    return {
-        "id": source.pk,
-        "kind": source.kind,
-        "title": source.title,
-        **({"location": source.location} if with_location else {}),
-        "models": getattr(source, "model_count", None),
-        "scanned_at": source.scanned_at,
-        "report": source.report,
     }
