@@ -5,16 +5,18 @@ The web process imports this module: it lists names, shapes and number types, ne
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from workers.kit import UserError
-from workers.sources.formats import numpy_files, onnx_file, safetensors_file, tfjs, torch_files
+from workers.sources.formats import gguf_file, numpy_files, onnx_file, safetensors_file, tfjs, torch_files
 from workers.sources.formats.stored import StoredTensor
 
 _HEAD_BYTES = 4096
@@ -29,7 +31,9 @@ _READERS: dict[str, Callable[..., list[StoredTensor]]] = {
     "onnx": onnx_file.stored_tensors,
     "npz": numpy_files.stored_tensors_npz,
     "tfjs": tfjs.stored_tensors,
+    "gguf": gguf_file.stored_tensors,
 }
+_HUB_DTYPES = {dtype.name: name for name, dtype in safetensors_file.DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class TensorHeader:
 
     name   as in the file; with a prefix where several files that are no shards of one another make up the model
     shape  convolution kernels are (out, in/groups, kh, kw), whatever the order in the file
-    dtype  number type in the file, by numpy's name ("float32", "bfloat16", "int8", ...)
+    dtype  number type in the file, by numpy's name ("float32", "bfloat16", "int8", ...); by ggml's where it is
+           quantised in blocks ("Q4_K")
     file   base name of the file
     """
 
@@ -51,22 +56,34 @@ class TensorHeader:
 def identify(path: Path) -> str:
     """The format of a weight file by its content, never by its name.
 
-    One of "safetensors", "torch-zip", "torch-legacy", "numpy-pickle", "onnx", "npz", "tfjs", "unknown". A damaged file
-    still counts as the format that it starts as. Raises UserError if the file cannot be opened.
+    One of "safetensors", "torch-zip", "torch-legacy", "numpy-pickle", "onnx", "npz", "tfjs", "gguf", "unknown". A
+    damaged file still counts as the format that it starts as. Raises UserError if the file cannot be opened.
     """
-    head, size = _head(path)
+    try:
+        with path.open("rb") as handle:
+            return identify_opened(handle, size=path.stat().st_size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def identify_opened(handle: BinaryIO, *, size: int) -> str:
+    """As `identify`, of an opened file of `size` bytes."""
+    handle.seek(0)
+    head = handle.read(_HEAD_BYTES)
     if head.startswith(b"PK\x03\x04"):
-        return _zip_format(path, head)
+        return _zip_format(handle, head)
     if head[:1] == b"\x80" and head[2:].startswith(torch_files.MAGIC):
         return "torch-legacy"
+    if head.startswith(gguf_file.MAGIC):
+        return "gguf"
     if safetensors_file.is_safetensors(head, size):
         return "safetensors"
     if _is_pickle(head):
-        with path.open("rb") as handle:
-            return "numpy-pickle" if b"numpy" in handle.read(_NUMPY_MENTION_BYTES) else "unknown"
-    if tfjs.is_tfjs(tfjs.parsed(path)):
+        handle.seek(0)
+        return "numpy-pickle" if b"numpy" in handle.read(_NUMPY_MENTION_BYTES) else "unknown"
+    if tfjs.is_tfjs(tfjs.parsed_of(handle, size=size)):
         return "tfjs"
-    return "onnx" if size and onnx_file.is_onnx(path) else "unknown"
+    return "onnx" if onnx_file.is_onnx(handle, size=size) else "unknown"
 
 
 def read_headers(paths: Sequence[Path]) -> list[TensorHeader]:
@@ -84,33 +101,45 @@ def listed_tensors(paths: Sequence[Path]) -> list[tuple[TensorHeader, StoredTens
     """As `read_headers`, each header with the stored tensor that can read its values."""
     companions = {path.name: path for path in paths}
     weight_files = _without_parts(list(paths))
-    prefixes = _prefixes([path for path, _ in weight_files])
+    before = prefixes([path for path, _ in weight_files])
     found: list[tuple[TensorHeader, StoredTensor]] = []
-    for (path, kind), prefix in zip(weight_files, prefixes, strict=True):
+    for (path, kind), prefix in zip(weight_files, before, strict=True):
         tensors = _READERS[kind](path, companions=companions)
         found.extend(
             (TensorHeader(prefix + tensor.name, tensor.shape, tensor.dtype, path.name), tensor) for tensor in tensors
         )
-    doubled = next((name for name, count in Counter(header.name for header, _ in found).items() if count > 1), None)
-    if doubled is not None:
-        files = " and ".join(sorted({header.file for header, _ in found if header.name == doubled}))
-        raise UserError(f"{files}: the tensor {doubled[:80]} is there twice. Give only the files of one model.")
+    refuse_doubled([header for header, _ in found])
     return found
 
 
-def _head(path: Path) -> tuple[bytes, int]:
-    try:
-        with path.open("rb") as handle:
-            return handle.read(_HEAD_BYTES), path.stat().st_size
-    except OSError as error:
-        raise UserError(
-            f"{path.name} cannot be read ({error.strerror or error}). Check that the file is still there."
-        ) from error
+def refuse_doubled(headers: Sequence[TensorHeader]) -> None:
+    """Raise UserError if two files of one model hold a tensor of the same name."""
+    doubled = next((name for name, count in Counter(header.name for header in headers).items() if count > 1), None)
+    if doubled is not None:
+        files = " and ".join(sorted({header.file for header in headers if header.name == doubled}))
+        raise UserError(f"{files}: the tensor {doubled[:80]} is there twice. Give only the files of one model.")
 
 
-def _zip_format(path: Path, head: bytes) -> str:
+def parameters_by_dtype(headers: Iterable[TensorHeader]) -> dict[str, int]:
+    """How many values the tensors hold, by number type in the hub's words ("F32", "BF16", "I64", "Q4_K").
+
+    Every value of every tensor counts, so that the numbers equal the hub's own (`safetensors.parameters`): batch-norm
+    statistics and step counters too, which the catalogue's count of learned parameters leaves out. Types that
+    safetensors do not have keep their name in capitals.
+    """
+    counts: Counter[str] = Counter()
+    for header in headers:
+        counts[_HUB_DTYPES.get(header.dtype, header.dtype.upper())] += math.prod(header.shape)
+    return dict(counts)
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path.name} cannot be read ({error.strerror or error}). Check that the file is still there.")
+
+
+def _zip_format(handle: BinaryIO, head: bytes) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(handle) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
         # Cut off: the directory at the end is gone, the first member's name is not.
@@ -151,23 +180,28 @@ def _is_index(path: Path) -> bool:
 
 
 def _why_unknown(path: Path) -> str:
-    head, size = _head(path)
+    with path.open("rb") as handle:
+        return why_unknown(handle.read(_HEAD_BYTES), size=path.stat().st_size, label=path.name)
+
+
+def why_unknown(head: bytes, *, size: int, label: str) -> str:
+    """The sentence for a file of no known format, by its first bytes."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    known = "Known are safetensors, PyTorch, ONNX, npz, pickled numpy arrays and TensorFlow.js."
+    known = "Known are safetensors, PyTorch, ONNX, GGUF, npz, pickled numpy arrays and TensorFlow.js."
     if size == 0:
-        return f"{path.name} is empty. Download the file again."
+        return f"{label} is empty. Download the file again."
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return f"{path.name} is a web page, probably an error page, and no weight file. Download the file again."
+        return f"{label} is a web page, probably an error page, and no weight file. Download the file again."
     if start.startswith(b"version https://git-lfs"):
-        return f"{path.name} is a Git LFS pointer and not the file itself. Fetch the file with git lfs pull."
+        return f"{label} is a Git LFS pointer and not the file itself. Fetch the file with git lfs pull."
     if _is_pickle(head):
-        return f"{path.name} is a Python pickle that holds no numpy arrays; it was not run. {known}"
+        return f"{label} is a Python pickle that holds no numpy arrays; it was not run. {known}"
     if head.startswith((b"PK", b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"Rar!")):
-        return f"{path.name} is an archive of other files. Unpack it and choose the weight file. {known}"
-    return f"{path.name} is in no weight format that can be read. {known}"
+        return f"{label} is an archive of other files. Unpack it and choose the weight file. {known}"
+    return f"{label} is in no weight format that can be read. {known}"
 
 
-def _prefixes(paths: list[Path]) -> list[str]:
+def prefixes(paths: Sequence[PurePath]) -> list[str]:
     """What each file adds before its tensors' names: nothing for one file and for shards of one model, else "<stem>/".
 
     Files of one stem are told apart by their folder, and files of one folder and stem by their suffix.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -14,13 +13,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from workers.kit import UserError
+from workers.sources.formats.onnx_outline import damaged, outline
 from workers.sources.formats.stored import (
+    MAX_DIMENSIONS,
     Array,
+    Listed,
     StoredTensor,
     checked_shape,
     companion,
     cut_off,
     native,
+    part_path,
     read_values,
     shorten,
     value_count,
@@ -29,39 +32,42 @@ from workers.sources.formats.stored import (
 MAX_BYTES = 2**31
 _GRAPH_FIELD = 7
 _LAST_FIELD = 26
+_MAX_TOP_FIELDS = 100_000
 _WEIGHT_READERS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "Gemm", "MatMul"})
 _PASS_THROUGH = frozenset({"Identity", "Cast"})
 
 
-def is_onnx(path: Path) -> bool:
-    """Whether the file is a protobuf message that starts with an IR version and holds a graph, as ONNX models do."""
-    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if len(data) < 4 or data[0] != 0x08:
-            return False
-        position, has_graph = 0, False
-        while position < len(data):
-            key, position = _varint(data, position)
-            field, wire = key >> 3, key & 7
-            if not 1 <= field <= _LAST_FIELD or wire not in {0, 2}:
-                # Behind a graph these are damage, which reading will report; before it, this is something else.
-                return has_graph
-            value, position = _varint(data, position)
-            has_graph = has_graph or (field == _GRAPH_FIELD and wire == 2 and value > 0)
-            position += value if wire == 2 else 0
-        return has_graph
+def is_onnx(handle: BinaryIO, *, size: int) -> bool:
+    """Whether an opened file is a protobuf message that starts with an IR version and holds a graph, as models do."""
+    handle.seek(0)
+    if size < 4 or handle.read(1) != b"\x08":
+        return False
+    position, has_graph = 0, False
+    for _ in range(_MAX_TOP_FIELDS):
+        if position >= size:
+            break
+        handle.seek(position)
+        key = _varint(handle)
+        field, wire = key >> 3, key & 7
+        if not 1 <= field <= _LAST_FIELD or wire not in {0, 2}:
+            # Behind a graph these are damage, which reading will report; before it, this is something else.
+            return has_graph
+        value = _varint(handle)
+        has_graph = has_graph or (field == _GRAPH_FIELD and wire == 2 and value > 0)
+        position = handle.tell() + (value if wire == 2 else 0)
+    return has_graph
 
 
-def _varint(data: Any, position: int) -> tuple[int, int]:
+def _varint(handle: BinaryIO) -> int:
     value = 0
     for shift in range(0, 70, 7):
-        if position >= len(data):
-            return 0, position
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
+        byte = handle.read(1)
+        if not byte:
+            return 0
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
             break
-    return value, position
+    return value
 
 
 def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
@@ -77,6 +83,34 @@ def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTen
     return tensors
 
 
+def listed_tensors(handle: BinaryIO, *, size: int, label: str, part_size: Callable[[str], int]) -> list[Listed]:
+    """What an opened ONNX file of `size` bytes holds, in the order of `stored_tensors`; no values are read.
+
+    part_size  the size of the file that holds external data, by its path beside this one; raises UserError without it
+    """
+
+    def check(tensor: Any, raw_bytes: int) -> None:
+        if raw_bytes:
+            _check_bytes(tensor, raw_bytes, label)
+
+    if size > MAX_BYTES:
+        raise _too_large(label)
+    handle.seek(0)
+    model = outline(handle, size=size, label=label, check=check)
+    listed = []
+    for graph in _graphs(model.graph):
+        named = [(tensor.name, tensor) for tensor in graph.initializer]
+        for stated, tensor in (*named, *_weight_constants(graph)):
+            name, shape, dtype = _typed(stated, tensor, label)
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                location, offset, count = _place(name, tensor, shape, dtype, label)
+                part = str(part_path(location, label=label))
+                if offset + count > part_size(part):
+                    raise cut_off(part)
+            listed.append(Listed(name, shape, dtype.name))
+    return listed
+
+
 def part_names(path: Path) -> set[str]:
     """The file names of the external data that the initializers lie in."""
     return {
@@ -90,11 +124,15 @@ def part_names(path: Path) -> set[str]:
 
 def _loaded(path: Path) -> Any:
     if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path.name} is larger than an ONNX message may be (2 GB). Save it with external data.")
+        raise _too_large(path.name)
     try:
         return onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError) as error:
-        raise UserError(f"{path.name} is a damaged or cut-off ONNX file. Download the file again.") from error
+        raise damaged(path.name) from error
+
+
+def _too_large(label: str) -> UserError:
+    return UserError(f"{label} is larger than an ONNX message may be (2 GB). Save it with external data.")
 
 
 def _graphs(main: Any) -> Iterator[Any]:
@@ -130,49 +168,81 @@ def _origin(name: str, sources: dict[str, str]) -> str:
     return name
 
 
-def _tensor(path: Path, name: str | bytes, tensor: Any, companions: dict[str, Path]) -> StoredTensor:
+def _tensor(path: Path, stated: str | bytes, tensor: Any, companions: dict[str, Path]) -> StoredTensor:
+    name, shape, dtype = _typed(stated, tensor, path.name)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return StoredTensor(name, shape, dtype.name, _external(path, name, tensor, shape, dtype, companions))
+    if tensor.raw_data:
+        _check_bytes(tensor, len(tensor.raw_data), path.name)
+    return StoredTensor(name, shape, dtype.name, partial(_read, path.name, name, tensor))
+
+
+def _typed(name: str | bytes, tensor: Any, label: str) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
     # A name of damaged UTF-8 comes as bytes.
     name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    shape = checked_shape(tuple(tensor.dims), name=name, label=path.name)
+    shape = checked_shape(tuple(tensor.dims), name=name, label=label)
     try:
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
     except (KeyError, TypeError, ValueError):
         dtype = np.dtype(object)
     if dtype.kind in "OSU":
         raise UserError(
-            f"{path.name}: {shorten(name)} holds texts or unknown numbers. Export the model with float32 weights."
+            f"{label}: {shorten(name)} holds texts or unknown numbers. Export the model with float32 weights."
         )
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        place = {entry.key: entry.value for entry in tensor.external_data}
-        return StoredTensor(name, shape, dtype.name, _external(path, name, place, shape, dtype, companions))
-    is_packed = dtype.name.endswith(("int4", "int2")) or dtype.name.startswith("float4")
-    if tensor.raw_data and not is_packed and len(tensor.raw_data) != value_count(shape) * dtype.itemsize:
-        raise UserError(f"{path.name}: the bytes of {shorten(name)} do not fit its shape. Download the file again.")
-    return StoredTensor(name, shape, dtype.name, partial(_read, path.name, name, tensor))
+    return name, shape, dtype
+
+
+def _check_bytes(tensor: Any, raw_bytes: int, label: str) -> None:
+    """Raise UserError unless raw data of that many bytes fit the tensor; packed types and texts are left to reading."""
+    try:
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    except (KeyError, TypeError, ValueError):
+        return
+    is_packed = dtype.name.endswith(("int4", "int2")) or dtype.name.startswith("float4") or dtype.kind in "OSU"
+    if (
+        len(tensor.dims) <= MAX_DIMENSIONS
+        and not is_packed
+        and raw_bytes != value_count(tuple(tensor.dims)) * dtype.itemsize
+    ):
+        raise _misfit(tensor.name, label)
+
+
+def _misfit(name: str | bytes, label: str) -> UserError:
+    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    return UserError(f"{label}: the bytes of {shorten(name)} do not fit its shape. Download the file again.")
 
 
 def _read(label: str, name: str, tensor: Any) -> Array:
     try:
         return native(np.array(numpy_helper.to_array(tensor)))
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{label}: the bytes of {shorten(name)} do not fit its shape. Download the file again."
-        ) from error
+        raise _misfit(name, label) from error
 
 
 def _external(
     path: Path,
     name: str,
-    place: dict[str, str],
+    tensor: Any,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     companions: dict[str, Path],
 ) -> Any:
-    data = companion(path, place.get("location"), companions=companions)
+    location, offset, wanted = _place(name, tensor, shape, dtype, path.name)
+    data = companion(path, location, companions=companions)
+    if offset + wanted > data.stat().st_size:
+        raise cut_off(data.name)
+    return lambda: read_values(data, offset=offset, count=value_count(shape), dtype=dtype).reshape(shape)
+
+
+def _place(
+    name: str, tensor: Any, shape: tuple[int, ...], dtype: np.dtype[Any], label: str
+) -> tuple[str | None, int, int]:
+    """Where external data lie: the file, from which byte, how many bytes."""
+    place = {entry.key: entry.value for entry in tensor.external_data}
     offset, length = place.get("offset", "0"), place.get("length")
     wanted = value_count(shape) * dtype.itemsize
-    if not (isinstance(offset, str) and offset.isdecimal()) or (length is not None and length != str(wanted)):
-        raise UserError(f"{path.name}: the bytes of {shorten(name)} do not fit its shape. Download the file again.")
-    if int(offset) + wanted > data.stat().st_size:
-        raise cut_off(data.name)
-    return lambda: read_values(data, offset=int(offset), count=value_count(shape), dtype=dtype).reshape(shape)
+    if not (isinstance(offset, str) and offset.isdecimal() and len(offset) < 20):
+        raise _misfit(name, label)
+    if length is not None and length != str(wanted):
+        raise _misfit(name, label)
+    return place.get("location"), int(offset), wanted

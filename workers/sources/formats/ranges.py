@@ -17,6 +17,7 @@ RangeSource = Callable[[int, int], tuple[bytes, int]]
 FIRST_BYTES = 100_001
 BLOCK_BYTES = 2**14
 MAX_AHEAD_BYTES = 2**20
+MAX_READ_BYTES = 2**25
 TAIL_BYTES = 2**16
 
 
@@ -96,7 +97,13 @@ class RangeFile(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """At most `size` bytes from here on, all that is left without it; allocates no more than is there."""
         left = max(0, self.size - self._position)
-        data = self._bytes(self._position, left if size is None or size < 0 else min(size, left))
+        count = left if size is None or size < 0 else min(size, left)
+        if count > MAX_READ_BYTES:
+            raise UserError(
+                f"{self.label} has a header of {count:,} bytes; more than {MAX_READ_BYTES:,} is not read without "
+                "downloading it. Download the model, then add its folder."
+            )
+        data = self._bytes(self._position, count)
         self._position += len(data)
         return data
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -47,13 +47,18 @@ class _Affine:
 
 def parsed(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file, or None if it holds none (or one above 64 MB)."""
-    if path.stat().st_size > MAX_JSON_BYTES:
-        return None
     with path.open("rb") as handle:
-        if not handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-            return None
+        return parsed_of(handle, size=path.stat().st_size)
+
+
+def parsed_of(handle: BinaryIO, *, size: int) -> dict[str, Any] | None:
+    """As `parsed`, of an opened file of `size` bytes."""
+    handle.seek(0)
+    if size > MAX_JSON_BYTES or not handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return None
+    handle.seek(0)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(handle.read(size))
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
