@@ -81,6 +81,7 @@ def range_server(files: Mapping[str, HollowFile | bytes], *, repo: str = "org/na
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -139,7 +140,7 @@ def range_server(files: Mapping[str, HollowFile | bytes], *, repo: str = "org/na
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         port = running.server_address[1]
         server = RangeServer(endpoint=f"http://127.0.0.1:{port}", port=port, repo=repo, files=whole)
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield server

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from workers.kit import UserError
 
-MAX_FIELDS = 2_000_000
+MAX_FIELDS = 1_000_000
 MAX_KEPT_BYTES = 64 * 2**20
 MAX_DEPTH = 64
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5

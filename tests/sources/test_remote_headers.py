@@ -1,0 +1,454 @@
+"""Headers by byte ranges: equal to the whole file's, few bytes transferred, hostile servers and files refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+import torch
+from huggingface_hub import HfApi, constants
+from huggingface_hub.utils import close_session, disable_progress_bars, enable_progress_bars
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.sources.range_server import HollowFile, llama_like, range_server, safetensors_head
+from tests.sources.shipped import BASIC_PITCH, FRACAST, FRACAST_INT8, MOBILENET, ONET, ROOT, SQUEEZENET, USE
+from workers.kit import UserError
+from workers.sources.formats.ranges import Allowance, RangeFile, RangeSource
+from workers.sources.headers import TensorHeader, parameters_by_dtype, read_headers
+from workers.sources.http.client import GuardedClient
+from workers.sources.remote import remote_headers, remote_model
+
+
+def source_of(data: bytes, asked: list[tuple[int, int]] | None = None) -> RangeSource:
+    """Ranges of bytes in memory; notes what was asked for."""
+
+    def read(first: int, last: int) -> tuple[bytes, int]:
+        if asked is not None:
+            asked.append((first, last))
+        return data[first : last + 1], len(data)
+
+    return read
+
+
+def sources_of(paths: Mapping[str, Path]) -> dict[str, RangeSource]:
+    return {name: source_of(path.read_bytes()) for name, path in paths.items()}
+
+
+def test_a_range_file_reads_as_any_file_does() -> None:
+    chance = np.random.default_rng(2)
+    data = chance.bytes(300_000)
+    asked: list[tuple[int, int]] = []
+    file, peer = RangeFile(source_of(data, asked), label="x", first_bytes=1000), io.BytesIO(data)
+    for _ in range(300):
+        place, count = int(chance.integers(0, 310_000)), int(chance.integers(0, 5000))
+        assert file.seek(place) == peer.seek(place)
+        assert file.read(count) == peer.read(count)
+        assert file.tell() == peer.tell()
+    assert file.size == 300_000
+    assert file.seek(-10, io.SEEK_END) == 299_990
+    assert file.read() == data[-10:]
+    assert file.read(5) == b""
+    # Every byte is fetched once at most.
+    assert sum(last - first + 1 for first, last in asked) == file.bytes_received <= 300_000
+    with pytest.raises(ValueError, match="negative"):
+        file.seek(-1)
+
+
+def test_a_zip_is_listed_with_few_requests() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("first", b"x" * 10)
+        for place in range(200):
+            archive.writestr(f"data/{place}", bytes(50_000))
+        archive.writestr("last", b"y" * 10)
+    asked: list[tuple[int, int]] = []
+    file = RangeFile(source_of(packed.getvalue(), asked), label="x")
+    with zipfile.ZipFile(file) as archive:
+        assert len(archive.namelist()) == 202
+        assert archive.read("first") == b"x" * 10
+        assert archive.read("last") == b"y" * 10
+    assert len(asked) == 2
+    assert file.bytes_received < 200_000
+
+
+def test_reading_on_fetches_in_growing_pieces() -> None:
+    asked: list[tuple[int, int]] = []
+    file = RangeFile(source_of(bytes(20_000_000), asked), label="x")
+    while file.tell() < 10_000_000:
+        file.read(1000)
+    assert len(asked) < 20
+
+
+def test_an_allowance_ends_in_a_sentence_before_the_request() -> None:
+    asked: list[tuple[int, int]] = []
+    file = RangeFile(source_of(bytes(10_000_000), asked), label="big.bin", allowance=Allowance(byte_count=200_000))
+    with pytest.raises(UserError, match=r"^big\.bin: its headers need more transfer than is allowed"):
+        file.read(250_000)
+    assert file.bytes_received <= 200_000
+    few = RangeFile(source_of(bytes(10_000_000)), label="big.bin", allowance=Allowance(request_count=3))
+    with pytest.raises(UserError, match="more transfer than is allowed"):
+        [few.seek(place * 1_000_000) and few.read(1) for place in range(5)]
+    with pytest.raises(UserError, match=r"has a header of .* bytes; more than"):
+        RangeFile(lambda first, last: (bytes(last - first + 1), 2**60), label="x").read()
+
+
+def test_servers_that_answer_something_else_are_refused() -> None:
+    with pytest.raises(UserError, match=r"sent other bytes of x than it was asked for"):
+        RangeFile(lambda first, last: (bytes(10), 10**9), label="x").read(5)
+    with pytest.raises(UserError, match=r"sent other bytes of x than it was asked for"):
+        RangeFile(lambda first, last: (bytes(last - first + 5), 10**9), label="x").read(5)
+    sizes = iter((10**9, 10**9 - 1))
+    changing = RangeFile(lambda first, last: (bytes(last - first + 1), next(sizes)), label="x", first_bytes=10)
+    with pytest.raises(UserError, match=r"x changed while it was read"):
+        changing.read(50)
+
+    def gone(first: int, last: int) -> tuple[bytes, int]:
+        raise ConnectionResetError("reset")
+
+    with pytest.raises(UserError, match=r"x could not be fetched \(reset\)"):
+        RangeFile(gone, label="x").read(5)
+
+
+LOCAL = [FRACAST, FRACAST_INT8, BASIC_PITCH, MOBILENET, ONET]
+
+
+@pytest.mark.parametrize("path", LOCAL, ids=lambda path: path.name)
+def test_shipped_files_are_listed_as_from_disk(path: Path) -> None:
+    assert remote_headers({path.name: source_of(path.read_bytes())}) == read_headers([path])
+
+
+def test_a_legacy_checkpoint_costs_its_pickle_only() -> None:
+    asked: list[tuple[int, int]] = []
+    model = remote_model({"m.pt": source_of(MOBILENET.read_bytes(), asked)})
+    assert model.formats == {"m.pt": "torch-legacy"}
+    assert model.bytes_received < 150_000 < MOBILENET.stat().st_size / 50
+
+
+def test_formats_that_need_the_whole_file_say_so() -> None:
+    for path, kind in ((SQUEEZENET, "numpy-pickle"), (USE, "npz")):
+        with pytest.raises(UserError, match=rf"is in a format \({kind}\) that cannot be read without downloading it"):
+            remote_headers({path.name: source_of(path.read_bytes())})
+    with pytest.raises(UserError, match=r"^m\.bin is a web page"):
+        remote_headers({"m.bin": source_of(b"<!doctype html>")})
+    with pytest.raises(UserError, match=r"^m\.bin is empty"):
+        remote_headers({"m.bin": source_of(b"")})
+
+
+def test_a_torch_zip_costs_its_directory_and_its_pickle(tmp_path: Path) -> None:
+    state = {f"layer{place}.weight": torch.zeros(300, 400) for place in range(40)}
+    state["shared"] = state["layer0.weight"].t()
+    torch.save(state, tmp_path / "m.pt")
+    model = remote_model(sources_of({"m.pt": tmp_path / "m.pt"}))
+    assert model.headers == read_headers([tmp_path / "m.pt"])
+    assert model.bytes_received < 200_000 < (tmp_path / "m.pt").stat().st_size / 50
+
+
+class RunsCommand:
+    def __init__(self, trap: Path) -> None:
+        self.trap = trap
+
+    def __reduce__(self) -> Any:
+        return __import__("os").system, (f"touch {self.trap}",)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_remote_pickle_is_named_and_not_run(is_zip: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    path, trap = tmp_path / "m.bin", tmp_path / "was-run"
+    torch.save({"w": torch.zeros(3), "x": RunsCommand(trap)}, path, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(UserError, match=r"^m\.bin would run (os|posix|nt)\.system"):
+        remote_headers({"m.bin": source_of(path.read_bytes())})
+    assert not trap.exists()
+
+
+def test_legacy_checkpoints_that_were_cut_off_are_refused(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(100_000)}, tmp_path / "m.pt", _use_new_zipfile_serialization=False)
+    data = (tmp_path / "m.pt").read_bytes()
+    for length in (len(data) - 1, 500, 100):
+        with pytest.raises(UserError, match=r"m\.pt"):
+            remote_headers({"m.pt": source_of(data[:length])})
+
+
+def onnx_model(tmp_path: Path, *, is_external: bool) -> Path:
+    """A graph with initializers, a typed initializer, constants that feed a product, and an inner graph."""
+    draw = np.random.default_rng(4)
+    weights = {name: draw.standard_normal((300, 300)).astype(np.float32) for name in ("a", "b", "c")}
+    inner, other = (
+        helper.make_graph(
+            [helper.make_node("Identity", [name], ["o"])],
+            name,
+            [],
+            [helper.make_tensor_value_info("o", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(np.ones((2, 5), np.float16), name)],
+        )
+        for name in ("inner", "other")
+    )
+    nodes = [
+        helper.make_node("Constant", [], ["k"], value=numpy_helper.from_array(weights["c"], "value")),
+        helper.make_node("Constant", [], ["unused"], value=numpy_helper.from_array(weights["c"], "value")),
+        helper.make_node("Identity", ["k"], ["k2"]),
+        helper.make_node("MatMul", ["x", "k2"], ["y"]),
+        helper.make_node("If", ["y"], ["z"], then_branch=inner, else_branch=other),
+    ]
+    typed = helper.make_tensor("typed", TensorProto.INT64, [3], [1, 2, 3])
+    initializers = [*(numpy_helper.from_array(weights[name], name) for name in ("a", "b")), typed]
+    graph = helper.make_graph(nodes, "g", [], [], initializers)
+    path = tmp_path / "m.onnx"
+    onnx.save(
+        helper.make_model(graph), path, save_as_external_data=is_external, location="m.onnx_data", size_threshold=100
+    )
+    return path
+
+
+@pytest.mark.parametrize("is_external", [False, True])
+def test_an_onnx_message_is_listed_by_stepping_over_its_values(is_external: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    path = onnx_model(tmp_path, is_external=is_external)
+    files = {"m.onnx": path} | ({"m.onnx_data": tmp_path / "m.onnx_data"} if is_external else {})
+    asked: dict[str, list[tuple[int, int]]] = {name: [] for name in files}
+    model = remote_model({name: source_of(files[name].read_bytes(), asked[name]) for name in reversed(files)})
+    local = read_headers(list(files.values()))
+    assert model.headers == local
+    assert {header.name for header in local} >= {"a", "b", "typed", "inner", "k"}
+    assert model.bytes_received < 260_000 < sum(file.stat().st_size for file in files.values()) / 4
+    if is_external:
+        assert asked["m.onnx_data"] == [(0, 0)]
+
+
+def test_onnx_external_data_must_be_there_and_long_enough(tmp_path: Path) -> None:
+    path = onnx_model(tmp_path, is_external=True)
+    with pytest.raises(UserError, match=r"^m\.onnx needs the file m\.onnx_data beside it"):
+        remote_headers({"m.onnx": source_of(path.read_bytes())})
+    with pytest.raises(UserError, match=r"^m\.onnx_data ends before its tensors do"):
+        remote_headers({"m.onnx": source_of(path.read_bytes()), "m.onnx_data": source_of(bytes(1000))})
+    elsewhere = path.read_bytes().replace(b"m.onnx_data", b"../etc/pass")
+    with pytest.raises(UserError, match=r"lies outside its folder"):
+        remote_headers({"m.onnx": source_of(elsewhere)})
+
+
+def test_damaged_onnx_messages_end_in_a_sentence(tmp_path: Path) -> None:
+    data = onnx_model(tmp_path, is_external=False).read_bytes()
+    short = helper.make_model(
+        helper.make_graph([], "g", [], [], [TensorProto(name="w", dims=[3], data_type=1, raw_data=b"1234")])
+    ).SerializeToString()
+    with pytest.raises(UserError, match=r"m\.onnx: the bytes of w do not fit its shape"):
+        remote_headers({"m.onnx": source_of(short)})
+    chance = np.random.default_rng(8)
+    for _ in range(150):
+        changed = bytearray(data[: int(chance.integers(10, len(data)))])
+        for place in chance.integers(0, min(3000, len(changed)), size=4):
+            changed[place] = chance.integers(0, 256)
+        try:
+            remote_headers({"m.onnx": source_of(bytes(changed))})
+        except UserError as error:
+            assert "m.onnx" in error.message  # noqa: PT017 - many of these are whole files
+
+
+def test_endless_onnx_fields_end_in_a_sentence() -> None:
+    nodes = b"\x0a\x00" * 1_050_000
+    # A graph of that many empty nodes: its length is coded seven bits at a time.
+    length = bytes(
+        [len(nodes) & 127 | 128, len(nodes) >> 7 & 127 | 128, len(nodes) >> 14 & 127 | 128, len(nodes) >> 21]
+    )
+    started = time.perf_counter()
+    with pytest.raises(UserError, match=r"m\.onnx has more nodes and names than can be listed"):
+        remote_headers({"m.onnx": source_of(b"\x08\x07\x3a" + length + nodes)})
+    assert time.perf_counter() - started < 20
+
+
+def test_gguf_is_listed_without_its_values(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_name("Tiny")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_token_list([f"word{place}" for place in range(50_000)])
+    writer.add_tensor("w", np.zeros((4000, 340), np.uint8), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    model = remote_model(sources_of({"m.gguf": tmp_path / "m.gguf"}))
+    assert model.headers == [TensorHeader("w", (4000, 320), "Q8_0", "m.gguf")]
+    assert (model.gguf["m.gguf"].name, model.gguf["m.gguf"].quantisation) == ("Tiny", "Q8_0")
+    assert model.bytes_received < 1_300_000 < (tmp_path / "m.gguf").stat().st_size
+
+
+def sharded(tmp_path: Path) -> dict[str, bytes]:
+    """Two shards with one tensor each, and their index, below the folder "unet"."""
+    files: dict[str, bytes] = {}
+    weight_map = {}
+    for number in (1, 2):
+        name = f"net-{number:05d}-of-00002.safetensors"
+        files[f"unet/{name}"] = safetensors.numpy.save({f"layer{number}": np.zeros((2, 3), np.float32)})
+        weight_map[f"layer{number}"] = name
+    files["unet/net.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+    return files
+
+
+def test_shards_and_their_index(tmp_path: Path) -> None:
+    files = sharded(tmp_path)
+    headers = remote_headers({name: source_of(data) for name, data in files.items()})
+    assert [(header.name, header.file) for header in headers] == [
+        ("layer1", "net-00001-of-00002.safetensors"),
+        ("layer2", "net-00002-of-00002.safetensors"),
+    ]
+
+
+INDEXES = {
+    "other names": ({"layer1": 1, "layer3": 2}, r"index\.json says that layer3 is in net-00002.*, which does not hold"),
+    "other place": ({"layer2": 1, "layer1": 2}, r"index\.json says that layer2 is in net-00001"),
+    "too few": ({"layer1": 1, "layer2": 1}, r"says that layer2 is in net-00001"),
+    "missing shard": ({"layer1": 1, "layer2": 3}, r"needs the file net-00003-of-00002\.safetensors beside it"),
+    "outside": ({"layer1": "../net-00001-of-00002.safetensors"}, "which lies outside its folder"),
+    "absolute": ({"layer1": "/etc/passwd"}, "which lies outside its folder"),
+    "address": ({"layer1": "http://127.0.0.1/x"}, "needs the file x beside it, which is missing"),
+    "number": ({"layer1": ["x"]}, "names a part file that is not a relative path"),
+    "empty": ({}, "does not say which file holds which tensor"),
+    "list": ([1], "does not say which file holds which tensor"),
+}
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_an_index_that_does_not_fit_its_shards_is_refused(name: str, tmp_path: Path) -> None:
+    files = sharded(tmp_path)
+    stated, sentence = INDEXES[name]
+    if isinstance(stated, dict):
+        stated = {
+            tensor: f"net-{place:05d}-of-00002.safetensors" if isinstance(place, int) else place
+            for tensor, place in stated.items()
+        }
+    files["unet/net.safetensors.index.json"] = json.dumps({"weight_map": stated}).encode()
+    with pytest.raises(UserError, match=sentence):
+        remote_headers({name: source_of(data) for name, data in files.items()})
+
+
+def test_a_shard_with_a_tensor_that_no_index_lists_is_refused(tmp_path: Path) -> None:
+    files = sharded(tmp_path)
+    files["unet/net-00001-of-00002.safetensors"] = safetensors.numpy.save(
+        {"layer1": np.zeros((2, 3), np.float32), "more": np.zeros(1, np.float32)}
+    )
+    with pytest.raises(UserError, match=r"net-00001.* holds more, which net\.safetensors\.index\.json does not list"):
+        remote_headers({name: source_of(data) for name, data in files.items()})
+
+
+def test_an_index_that_is_no_json_or_too_large_is_refused(tmp_path: Path) -> None:
+    files = sharded(tmp_path)
+    for text in (b"{]", b"[" * 200_000):
+        files["unet/net.safetensors.index.json"] = text
+        with pytest.raises(UserError, match="is not valid JSON"):
+            remote_headers({name: source_of(data) for name, data in files.items()})
+    large: RangeSource = lambda first, last: (bytes(last - first + 1), 25_000_001)  # noqa: E731
+    with pytest.raises(UserError, match="25,000,001 bytes; more than 25,000,000 is refused"):
+        remote_headers({"model.safetensors.index.json": large})
+    index = json.dumps({"weight_map": {str(place): "m.safetensors" for place in range(100_001)}}).encode()
+    with pytest.raises(UserError, match="lists 100,001 tensors"):
+        remote_headers({"m.safetensors": source_of(b""), "m.safetensors.index.json": source_of(index)})
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """huggingface_hub may speak to loopback, with a cache of the test's own and without progress bars."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    disable_progress_bars()
+    close_session()
+    yield
+    close_session()
+    enable_progress_bars()
+
+
+def test_counts_by_type_are_those_of_the_hubs_client(online: None) -> None:
+    types = {"F32": 4, "BF16": 2, "F16": 2, "I64": 8, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F64": 8, "F8_E5M2": 1}
+    tensors = {
+        f"layer.{kind}.weight": (kind, (3, 5 + place), width) for place, (kind, width) in enumerate(types.items())
+    }
+    tensors |= {
+        "bn.running_mean": ("F32", (7,), 4),
+        "bn.num_batches_tracked": ("I64", (), 8),
+        "none": ("F32", (0, 4), 4),
+    }
+    with range_server({"model.safetensors": safetensors_head(tensors)}) as server:
+        peer = HfApi(endpoint=server.endpoint).get_safetensors_metadata("org/name")
+        ours = remote_headers(server.sources())
+    assert parameters_by_dtype(ours) == peer.parameter_count
+    shapes = {name: tuple(info.shape) for name, info in peer.files_metadata["model.safetensors"].tensors.items()}
+    assert {header.name: header.shape for header in ours} == shapes
+
+
+def test_ten_gigabytes_of_shards_cost_less_than_a_megabyte(online: None) -> None:
+    files = llama_like(layers=32, width=4096, inner=11008, words=32000, shards=10)
+    assert sum(file.size for file in files.values()) > 10e9
+    with range_server(files) as server:
+        model = remote_model(server.sources())
+        transferred, requests = server.bytes_sent, len(server.ranges)
+        peer = HfApi(endpoint=server.endpoint).get_safetensors_metadata("org/name")
+        peers = server.bytes_sent - transferred
+    assert model.bytes_received == transferred <= 1_000_000
+    assert transferred < peers
+    assert requests == len(files)
+    # Llama 2 7B as published.
+    assert parameters_by_dtype(model.headers) == peer.parameter_count == {"BF16": 6_738_415_616}
+    assert len(model.headers) == 291
+
+
+def test_a_header_beyond_the_first_request_costs_one_more() -> None:
+    tensors = {f"layer.{place}.weight": ("F32", (10, 10), 4) for place in range(3000)}
+    file = safetensors_head(tensors)
+    assert len(file.head) > 200_000
+    with range_server({"model.safetensors": file}) as server:
+        assert len(remote_headers(server.sources())) == 3000
+        (_, first, last), (_, more, end) = server.ranges
+        assert (first, last, more) == (0, 100_000, 100_001)
+        assert end < len(file.head) + 40_000
+
+
+def test_a_giant_header_is_refused_by_its_first_bytes() -> None:
+    giant = HollowFile((25_000_001).to_bytes(8, "little") + b"{" + b" " * 100, 10**10)
+    with range_server({"model.safetensors": giant}) as server:
+        with pytest.raises(UserError, match="states a header of 25,000,001 bytes; more than 25,000,000 is refused"):
+            remote_headers(server.sources())
+        assert server.bytes_sent == 100_001
+
+
+def test_overlaps_and_truncation_are_seen_from_afar() -> None:
+    file = safetensors_head({"a": ("F32", (4,), 4), "b": ("F32", (4,), 4)})
+    cut = HollowFile(file.head, file.size - 1)
+    with range_server({"model.safetensors": cut}) as server, pytest.raises(UserError, match="ends before its tensors"):
+        remote_headers(server.sources())
+    overlapping = HollowFile(file.head.replace(b"[16,32]", b"[15,31]"), file.size - 1)
+    with (
+        range_server({"model.safetensors": overlapping}) as server,
+        pytest.raises(UserError, match="bytes of b overlap those of another"),
+    ):
+        remote_headers(server.sources())
+
+
+def test_the_guarded_client_reads_the_ranges() -> None:
+    files = llama_like(layers=2, width=64, inner=128, words=1000, shards=2)
+    with range_server(files) as server, GuardedClient(origin=server.endpoint, allow_private=True) as client:
+
+        def source(path: str) -> RangeSource:
+            return lambda first, last: client.get_range(server.url(path), first, last)
+
+        model = remote_model({path: source(path) for path in files})
+        assert len(model.headers) == 2 * 9 + 3
+        with pytest.raises(UserError, match="safetensors"):
+            remote_model({"other.safetensors": source("other.safetensors")})
+
+
+def test_the_web_side_needs_no_torch() -> None:
+    code = (
+        "import sys; import workers.sources.remote; "
+        "print([m for m in ('torch', 'sklearn', 'scipy', 'onnxruntime', 'gguf') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
