@@ -188,8 +188,17 @@ class GuardedStream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        """The same connection, encrypted; the certificate must be for the host's name."""
-        secured = self._stream.start_tls(ssl_context, server_hostname, self._backend.seconds_left(timeout))
+        """The same connection, encrypted. Raises RequestError unless the certificate is trusted and the host's."""
+        try:
+            secured = self._stream.start_tls(ssl_context, server_hostname, self._backend.seconds_left(timeout))
+        except httpcore2.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                host = (server_hostname or "the server")[:100]
+                raise RequestError(
+                    f"The certificate of {host} is not trusted. Check the address, or ask who runs the server.",
+                    kind="unreachable",
+                ) from error
+            raise
         return GuardedStream(secured, self._backend)
 
     def get_extra_info(self, info: str) -> Any:

@@ -171,7 +171,6 @@ class GuardedClient:
             try:
                 answer = self._once(ask)
             except _BROKEN_OFF as error:
-                _raise_for_certificate(error, ask.url)
                 is_slow = isinstance(error, httpcore2.TimeoutException)
                 reason, status = "took too long" if is_slow else "could not be reached or broke off", 0
             except (httpcore2.ProtocolError, httpcore2.UnsupportedProtocol) as error:
@@ -346,11 +345,3 @@ def _refusal(status: int, code: str, *, has_token: bool) -> tuple[Kind, str]:
     if status in {403, 451}:
         return "forbidden", "may not be read. Use a token whose account may."
     return "refused", f"refused the request with status {status}."
-
-
-def _raise_for_certificate(error: Exception, url: httpx2.URL) -> None:
-    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-        raise RequestError(
-            f"The certificate of {origin_of(url)} is not trusted. Check the address, or ask who runs the server.",
-            kind="unreachable",
-        ) from error
