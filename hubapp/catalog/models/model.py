@@ -67,7 +67,7 @@ class Catalogued(models.Model):
         return self.title
 
 
-# What facet keys and search words are made of; the SQL functions of migration 0002 take them in this order.
+# What facet keys and search words are made of; the SQL functions of migrations 0002 and 0003 take them in this order.
 FACET_COLUMNS = (
     "modality",
     "task",
@@ -159,6 +159,8 @@ class Model(Catalogued):
             models.Index(fields=["-published_at", "slug"], name="model_by_published_at"),
             models.Index(fields=["-updated_at", "slug"], name="model_by_updated_at"),
             models.Index(fields=["-created_at", "-id"], name="model_by_created_at"),
+            models.Index(models.F("documentation_points").desc(nulls_last=True), "slug", name="model_by_documentation"),
+            models.Index(fields=["archived_at"], condition=models.Q(archived_at__isnull=False), name="model_archived"),
             models.Index(
                 fields=["refresh_requested_at"],
                 condition=models.Q(refresh_requested_at__isnull=False),
