@@ -7,13 +7,15 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from django.utils.text import slugify
 
+from workers.sources.choosing import INDEX_SUFFIX, weights_of_repository
 from workers.sources.headers import identify
+from workers.sources.hub_names import name_check
 
 WEIGHT_SUFFIXES = (
     ".safetensors",
@@ -22,6 +24,7 @@ WEIGHT_SUFFIXES = (
     ".ckpt",
     ".bin",
     ".onnx",
+    ".gguf",
     ".npz",
     ".pkl",
 )
@@ -30,6 +33,9 @@ SHARD = re.compile(r"(?P<base>.+)-\d{5}-of-(?P<total>\d{5})(?P<suffix>\.[a-z]+)"
 FRONT_MATTER = re.compile(r"\A---\n(?P<lines>.*?)\n---\n", re.DOTALL)
 LARGEST_CARD_BYTES = 2**20
 SLUG_LENGTH = 120
+HUB_MODEL_PREFIX = "models--"
+HUB_PREFIXES = (HUB_MODEL_PREFIX, "datasets--", "spaces--", "kernels--")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 MODALITY_OF_TASK = {
     "image-classification": "image",
     "image-segmentation": "image",
@@ -55,18 +61,33 @@ MODALITY_OF_TASK = {
 class Candidate:
     """Files that make up one model.
 
-    name     path within the folder, without the ending of a single file: unique, and what the slug is made of
-    weights  files that hold tensors, in order; companions: configuration, card and tokenizer beside them
+    name        path within the folder, without the ending of a single file: unique, and what the slug is made of; in
+                the cache of a hub the hub's name, which all snapshots of a model share
+    weights     files that hold tensors, in order; companions: configuration, card and tokenizer beside them
+    folder      what the files' paths count from, in the cache of a hub the snapshot
+    commit      the snapshot's commit, 40 hexadecimal digits; "" outside of such a cache
+    hub_name    the model's name on its hub, "org/name"; "" outside
+    is_current  whether it is the snapshot that refs/main names, or the newest where that names none
     """
 
     name: str
     weights: tuple[Path, ...]
     companions: tuple[Path, ...] = ()
+    folder: Path | None = None
+    commit: str = ""
+    hub_name: str = ""
+    is_current: bool = True
 
     @property
     def slug(self) -> str:
-        """The model's slug: its path with hyphens."""
+        """The model's slug: its name on its hub as it is, else its path with hyphens."""
+        if self.hub_name:
+            return self.hub_name
         return slugify(re.sub(r"[/._]+", "-", self.name))[:SLUG_LENGTH].strip("-") or "model"
+
+    def path_of(self, file: Path) -> str:
+        """The path of one of its files within the model."""
+        return file.relative_to(self.folder).as_posix() if self.folder else file.name
 
     @property
     def title(self) -> str:
@@ -87,11 +108,15 @@ def folder_search(root: Path) -> Found:
 
     A folder with config.json and weights, or with a TensorFlow.js model.json, is one model; shards of one name are one
     model; every other weight file is a model by itself. Links that lead out of the folder are refused;
-    links to folders are not followed.
+    links to folders are not followed. In the cache of a hub (models--org--name/snapshots/<commit>) every snapshot is a
+    candidate of the model "org/name", the current one last; data sets and Spaces there are passed over.
     """
     found = Found()
     resolved = root.resolve()
-    for folder, files in _walk(resolved, found):
+    for folder, files in _walk(resolved, resolved, found):
+        if _is_hub_folder(folder):
+            found.candidates += _hub_snapshots(folder, resolved, found)
+            continue
         names = {path.name for path in files}
         weights = _weights_of(files)
         if _is_tfjs(folder, names):
@@ -110,18 +135,25 @@ def folder_search(root: Path) -> Found:
         else:
             own = tuple(path for path in weights if _is_weights(path, resolved, found))
             found.candidates += _single_models(own, resolved)
-    found.candidates.sort(key=lambda candidate: candidate.name)
+    found.candidates.sort(key=lambda candidate: (candidate.name, candidate.is_current))
     return found
 
 
-def _walk(root: Path, found: Found) -> Iterator[tuple[Path, list[Path]]]:
-    """Every folder with those of its files that may be read; notes links that lead out and folders that are closed."""
+def _walk(start: Path, root: Path, found: Found) -> Iterator[tuple[Path, list[Path]]]:
+    """Every folder with those of its files that may be read; notes links that lead out and folders that are closed.
+
+    What is below a folder of a hub's cache is left to its own reader.
+    """
 
     def unreadable(error: OSError) -> None:
         found.refused[str(error.filename)] = f"The folder cannot be opened ({error.strerror}). Change its permissions."
 
-    for name, folders, files in os.walk(root, followlinks=False, onerror=unreadable):
+    for name, folders, files in os.walk(start, followlinks=False, onerror=unreadable):
         folder = Path(name)
+        if _is_hub_folder(folder):
+            folders.clear()
+            yield folder, []
+            continue
         for child in sorted(folders):
             if (folder / child).is_symlink() and not (folder / child).resolve().is_relative_to(root):
                 _refuse_link(folder / child, root, found)
@@ -137,6 +169,81 @@ def _walk(root: Path, found: Found) -> Iterator[tuple[Path, list[Path]]]:
             elif path.is_symlink():
                 found.refused[path.relative_to(root).as_posix()] = "The link leads nowhere. Remove it or mend it."
         yield folder, kept
+
+
+def _is_hub_folder(folder: Path) -> bool:
+    has_parts = any((folder / part).is_dir() for part in ("snapshots", "blobs", "refs"))
+    return folder.name.startswith(HUB_PREFIXES) and has_parts
+
+
+def _hub_snapshots(folder: Path, root: Path, found: Found) -> list[Candidate]:
+    """The snapshots of a model in a hub's cache, oldest first; notes downloads that are not finished."""
+    place = folder.relative_to(root).as_posix()
+    if not folder.name.startswith(HUB_MODEL_PREFIX):
+        return []
+    name = folder.name.removeprefix(HUB_MODEL_PREFIX).replace("--", "/")
+    if problem := name_check(name):
+        found.refused[place] = f"The name of the model in this cache {problem}. Download the model again from its hub."
+        return []
+    if any(candidate.hub_name == name for candidate in found.candidates):
+        found.refused[place] = f"The model {name} is in another cache below this folder too, which was taken."
+        return []
+    if any((folder / "blobs").glob("*.incomplete")):
+        found.refused[f"{place}/blobs"] = "A download was not finished, so it is left out. Download the model again."
+    snapshots = folder / "snapshots"
+    if snapshots.is_symlink() or not snapshots.is_dir():
+        found.refused[place] = "This cache of a model holds no snapshots. Download the model again."
+        return []
+    candidates = []
+    try:
+        listed = sorted(snapshots.iterdir(), key=lambda path: (path.lstat().st_mtime_ns, path.name))
+    except OSError as error:
+        found.refused[place] = f"Its snapshots cannot be listed ({error.strerror}). Change their permissions."
+        return []
+    for snapshot in listed:
+        if snapshot.is_symlink() or not snapshot.is_dir() or not COMMIT.fullmatch(snapshot.name):
+            if not snapshot.name.startswith("."):
+                found.refused[snapshot.relative_to(root).as_posix()] = "This is no snapshot of a commit. Remove it."
+        elif candidate := _hub_snapshot(snapshot, name, root, found):
+            candidates.append(candidate)
+    main = _hub_main(folder)
+    if all(candidate.commit != main for candidate in candidates) and candidates:
+        main = candidates[-1].commit
+    return [replace(candidate, is_current=candidate.commit == main) for candidate in candidates]
+
+
+def _hub_main(folder: Path) -> str:
+    """The commit that refs/main names, "" if there is none."""
+    reference = folder / "refs" / "main"
+    if reference.is_symlink() or reference.parent.is_symlink() or not reference.is_file():
+        return ""
+    with reference.open("rb") as handle:
+        return handle.read(100).decode("ascii", "replace").strip()
+
+
+def _hub_snapshot(snapshot: Path, name: str, root: Path, found: Found) -> Candidate | None:
+    files = {path.relative_to(snapshot).as_posix(): path for _, own in _walk(snapshot, root, found) for path in own}
+    if _is_tfjs(snapshot, set(files)):
+        chosen = ["model.json", *(path for path in files if path.endswith(".bin"))]
+    else:
+        chosen = [path for path in weights_of_repository(files) if not path.endswith(INDEX_SUFFIX)]
+    if not chosen:
+        found.refused[snapshot.relative_to(root).as_posix()] = (
+            f"This snapshot of {name} holds no weight file. Download the model whole if it should be listed."
+        )
+        return None
+    # Weights in another format stay in the list of files: what they are concerns whoever loads the model.
+    others = {path: file for path, file in files.items() if path not in chosen}
+    beside = _companions(list(others.values()))
+    spare = (file for file in others.values() if file.suffix.lower() in WEIGHT_SUFFIXES)
+    return Candidate(
+        name=name,
+        weights=tuple(files[path] for path in chosen),
+        companions=tuple(sorted({*beside, *spare})),
+        folder=snapshot,
+        commit=snapshot.name,
+        hub_name=name,
+    )
 
 
 def _refuse_link(path: Path, root: Path, found: Found) -> None:

@@ -5,6 +5,7 @@ Files may be far larger than memory: a file is its first bytes, and zeros after 
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import re
@@ -75,8 +76,10 @@ class RangeServer:
 
 
 @contextmanager
-def range_server(files: Mapping[str, HollowFile | bytes], *, repo: str = "org/name") -> Iterator[RangeServer]:
-    """Serve the files as one repository, main and COMMIT being the same."""
+def range_server(
+    files: Mapping[str, HollowFile | bytes], *, repo: str = "org/name", commit: str = COMMIT
+) -> Iterator[RangeServer]:
+    """Serve the files as one repository, whose every revision is that commit."""
     whole = {path: HollowFile(file, len(file)) if isinstance(file, bytes) else file for path, file in files.items()}
 
     class Handler(BaseHTTPRequestHandler):
@@ -89,7 +92,7 @@ def range_server(files: Mapping[str, HollowFile | bytes], *, repo: str = "org/na
         def do_HEAD(self) -> None:
             found = self._found()
             if found:
-                self._start(200, found[1].size, found[0])
+                self._start(200, found[1].size, found[1])
 
         def do_GET(self) -> None:
             found = self._found()
@@ -109,7 +112,7 @@ def range_server(files: Mapping[str, HollowFile | bytes], *, repo: str = "org/na
                 server.ranges.append((path, first, last))
                 server.bytes_sent += last - first + 1
             extra = {"Content-Range": f"bytes {first}-{last}/{file.size}"} if asked else {}
-            self._start(206 if asked else 200, last - first + 1, path, extra)
+            self._start(206 if asked else 200, last - first + 1, file, extra)
             for piece in file.pieces(first, last):
                 self.wfile.write(piece)
 
@@ -119,17 +122,17 @@ def range_server(files: Mapping[str, HollowFile | bytes], *, repo: str = "org/na
                 return place[1], whole[place[1]]
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound" if place else "RepoNotFound")
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", commit)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return None
 
-        def _start(self, status: int, length: int, path: str, extra: Mapping[str, str] | None = None) -> None:
+        def _start(self, status: int, length: int, file: HollowFile, extra: Mapping[str, str] | None = None) -> None:
             self.send_response(status)
             headers = {
                 "Content-Length": str(length),
-                "ETag": f'"{abs(hash(path)):040x}"',
-                "X-Repo-Commit": COMMIT,
+                "ETag": f'"{hashlib.sha256(file.head).hexdigest()}"',
+                "X-Repo-Commit": commit,
                 "Accept-Ranges": "bytes",
                 **(extra or {}),
             }
