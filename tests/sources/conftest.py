@@ -9,6 +9,7 @@ import pytest
 
 from tests.hub_server import TOKEN, HubServer
 from workers.sources.http import GuardedClient, Patience
+from workers.sources.hub_api import HubClient
 
 QUICK = Patience(connect_seconds=2, read_seconds=2, request_seconds=5, attempts=4, first_wait_seconds=0.002)
 
@@ -42,3 +43,26 @@ def open_client() -> Iterator[Callable[..., GuardedClient]]:
     yield opener
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., HubClient]]:
+    """Makes clients of loopback hubs; closes them."""
+    opened: list[HubClient] = []
+
+    def connector(server: HubServer, **options: Any) -> HubClient:
+        client = HubClient(**({"endpoint": server.url, "allow_private": True, "patience": QUICK} | options))
+        opened.append(client)
+        return client
+
+    yield connector
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def alices(hub: HubServer) -> HubServer:
+    """The hub with two more models: one private, one gated."""
+    hub.add("alice/hidden", {"README.md": b"# Hidden"}, is_private=True)
+    hub.add("alice/gated", {"README.md": b"# Gated"}, is_gated=True)
+    return hub

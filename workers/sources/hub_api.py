@@ -18,7 +18,7 @@ import httpx2
 from workers.sources.http import Answer, GuardedClient, Patience, RequestError, Resolver, origin_of, resolved
 from workers.sources.http.client import API_BYTES, never
 from workers.sources.hub_names import checked, endpoint_clean, name_check, path_check, revision_check, shown
-from workers.sources.hub_records import BadRecord, json_read, name_of, record_check
+from workers.sources.hub_records import BadRecord, json_read, name_of, record_kept, storable
 
 PAGE_RECORDS = 1000
 MAX_PAGES = 100_000
@@ -41,7 +41,7 @@ class Page:
     """One page of a list of models.
 
     url       that was asked
-    records   good ones, whole and unchanged, in the hub's order
+    records   good ones, whole and in the hub's order, see `record_kept`
     bad       those set aside, with their place on the page and the reason
     next_url  of the page after it, whose origin was checked; None at the end. A sync can start again from it.
     total     how many models the hub says there are in all; None where it does not say
@@ -185,13 +185,13 @@ class HubClient:
         """The record of one model, with sizes and digests of its files (blobs) and the hub's scan (security).
 
         A renamed model answers under its new `id`. Raises RequestError ("not-found", "gated", "forbidden", ...), and
-        ("bad-answer") for a record that `record_check` refuses.
+        ("bad-answer") for a record that `record_kept` refuses.
         """
         asked = [("blobs", "true")] * blobs + [("securityStatus", "true")] * security
         where = f"/revision/{_revision(revision)}" if revision is not None else ""
         url = f"{self._model_url(name)}{where}" + (f"?{urlencode(asked)}" if asked else "")
-        record = self._json(url)
-        if problem := record_check(record):
+        record, problem = record_kept(self._json(url))
+        if problem:
             raise RequestError(
                 f"The hub's record of {shown(name)} {problem}. Ask who runs {self.client.origin}.", kind="bad-answer"
             )
@@ -210,7 +210,7 @@ class HubClient:
             path = entry.get("path") if isinstance(entry, dict) else None
             problem = path_check(path) if isinstance(path, str) else "has no path"
             if not problem and isinstance(entry, dict):
-                yield entry
+                yield self._mended(entry)
             elif bad is not None:
                 bad.append(BadRecord(index, path[:200] if isinstance(path, str) else "", problem))
 
@@ -218,11 +218,11 @@ class HubClient:
         """The commits of a revision, newest first: id, title, message, date, authors. Take as many as you need."""
         for entry in self._entries(f"{self._model_url(name)}/commits/{_revision(revision)}"):
             if isinstance(entry, dict):
-                yield entry
+                yield self._mended(entry)
 
     def refs(self, name: str) -> dict[str, Any]:
         """The names that lead to commits: lists "branches", "tags", "converts" (name, ref, targetCommit)."""
-        found = self._json(f"{self._model_url(name)}/refs")
+        found = self._mended(self._json(f"{self._model_url(name)}/refs"))
         if not isinstance(found, dict):
             raise RequestError(f"The hub answered no references for {shown(name)}.", kind="bad-answer")
         return found
@@ -281,11 +281,11 @@ class HubClient:
         records: list[dict[str, Any]] = []
         bad: list[BadRecord] = []
         for index, entry in enumerate(entries):
-            problem = record_check(entry)
-            if isinstance(entry, dict) and not problem:
-                records.append(entry)
+            record, problem = record_kept(entry)
+            if problem:
+                bad.append(BadRecord(index, name_of(record)[:200], problem))
             else:
-                bad.append(BadRecord(index, name_of(entry)[:200], problem))
+                records.append(record)
         return Page(url, records, bad, self._next_url(answer), _whole(answer.headers.get("x-total-count", "")))
 
     def _entries(self, url: str) -> Iterator[object]:
@@ -348,9 +348,19 @@ class HubClient:
         try:
             return json_read(answer.body)
         except ValueError as error:
-            raise RequestError(
-                f"{self.client.origin} answered with no JSON. Check that the endpoint is a hub's.", kind="bad-answer"
-            ) from error
+            raise self._no_json() from error
+
+    def _mended(self, value: Any) -> Any:
+        try:
+            return storable(value)
+        except RecursionError as error:
+            raise self._no_json() from error
+
+    def _no_json(self) -> RequestError:
+        return RequestError(
+            f"{self.client.origin} answered with no JSON that can be read. Check that the endpoint is a hub's.",
+            kind="bad-answer",
+        )
 
 
 def _name(name: str) -> str:

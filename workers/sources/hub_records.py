@@ -12,8 +12,7 @@ from huggingface_hub.hf_api import ModelInfo
 from workers.sources.hub_names import name_check, shown
 
 MAX_RECORD_CHARS = 8 * 2**20
-# As json.dumps escapes them: NUL, which PostgreSQL's jsonb refuses, and halves of surrogate pairs, which UTF-8 does.
-_UNSTORABLE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_NUL_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as json.dumps writes it, after no or paired backslashes
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,28 @@ def json_read(body: bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def record_check(record: object) -> str:
-    """Why a record from a hub or a dump cannot be kept; "" if it can. A predicate: "has no id".
+def record_kept(entry: Any) -> tuple[Any, str]:
+    """A record from a hub or a dump as it can be kept, and ""; or what it is, and why not, a predicate: "has no id".
 
-    It must be an object with a valid name as `id` (or `modelId`), storable as JSON in PostgreSQL, at most 8 Mi
-    characters long, and load in huggingface_hub's own type.
+    It must be an object with a valid name as `id` (or `modelId`), at most 8 Mi characters of JSON long, and load in
+    huggingface_hub's own type. What PostgreSQL cannot store in a text (NUL, half a surrogate pair) becomes U+FFFD;
+    nothing else is changed. About 50 µs a record.
     """
-    if not isinstance(record, dict):
-        return f"is {_kind(record)} and no object"
-    name = name_of(record)
+    if not isinstance(entry, dict):
+        return entry, f"is {_kind(entry)} and no object"
+    name = name_of(entry)
     if not name:
-        return "has no id"
+        return entry, "has no id"
     if problem := name_check(name):
-        return f"has an id that {problem}"
-    return _storage_check(record) or model_info_check(record)
+        return entry, f"has an id that {problem}"
+    try:
+        text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+        record = entry if _is_storable(text) else storable(entry)
+    except (ValueError, TypeError, RecursionError):
+        return entry, "holds values that JSON does not know"
+    if len(text) > MAX_RECORD_CHARS:
+        return entry, f"is longer than {MAX_RECORD_CHARS:,} characters"
+    return record, model_info_check(record)
 
 
 def name_of(record: object) -> str:
@@ -79,17 +86,23 @@ def model_info_check(record: dict[str, Any]) -> str:
     return ""
 
 
-def _storage_check(record: dict[str, Any]) -> str:
+def _is_storable(text: str) -> bool:
+    if "\\u0000" in text and _NUL_ESCAPED.search(text):
+        return False
     try:
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return "holds half a surrogate pair"
-    except (ValueError, TypeError, RecursionError):
-        return "holds values that JSON does not know"
-    if len(text) > MAX_RECORD_CHARS:
-        return f"is longer than {MAX_RECORD_CHARS:,} characters"
-    return "holds a NUL character" if "\\u0000" in text and _UNSTORABLE.search(text) else ""
+        return False
+    return True
+
+
+def storable(value: Any) -> Any:
+    """A JSON value with what PostgreSQL cannot store in texts (NUL, half a surrogate pair) as U+FFFD."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {storable(key): storable(each) for key, each in value.items()}
+    return [storable(each) for each in value] if isinstance(value, list) else value
 
 
 def _kind(value: object) -> str:
