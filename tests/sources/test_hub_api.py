@@ -100,6 +100,29 @@ def test_bad_records_are_set_aside(connect: Callable[..., HubClient]) -> None:
     assert all("does not load in huggingface_hub" in reason for reason in reasons[9:])
 
 
+def test_pages_of_too_many_bytes_are_asked_for_in_smaller_ones(connect: Callable[..., HubClient]) -> None:
+    listed = [record | {"config": {"x": "x" * 5000}} for record in records(25)]
+    with HubServer(listed) as hub:
+        pages = list(connect(hub, page_bytes=70_000).model_pages())
+        assert [len(page.records) for page in pages] == [10, 10, 5]
+        assert [record for page in pages for record in page.records] == listed
+        assert [each.query.count("limit=10&") + each.query.endswith("limit=10") for each in hub.log] == [0, 0, 1, 1, 1]
+        with pytest.raises(RequestError, match="bigger than the 4,000 bytes"):
+            list(connect(hub, page_bytes=4_000).model_pages())
+    with HubServer([{"id": "a/b", "x": "x" * (8 * 2**20)}]) as hub:
+        (page,) = connect(hub).model_pages(details="full")
+        assert page.bad == [BadRecord(0, "a/b", "is longer than 8,388,608 characters")]
+
+
+def test_broken_model_indexes_are_kept_in_silence(
+    connect: Callable[..., HubClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = [{"id": "a/b", "sha": "0", "cardData": {"license": "mit", "model-index": [{"results": 5}]}}]
+    with HubServer(listed) as hub, caplog.at_level("WARNING"):
+        assert next(connect(hub).model_pages()).records == listed
+    assert caplog.text == ""
+
+
 def test_texts_that_no_database_takes_are_mended(connect: Callable[..., HubClient]) -> None:
     odd = {"id": "a/b", "sha": "0", "x": ["nul \x00", {"\ud800": "\udc00 \U0001f600"}], "y": "\\u0000 is six letters"}
     with HubServer([odd]) as hub:

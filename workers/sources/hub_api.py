@@ -78,6 +78,7 @@ class HubClient:
     endpoint       as `endpoint_clean` gives it, or as a person types it: "https://huggingface.co"
     token          goes to the endpoint's origin and nowhere else
     allow_private  whether the endpoint may be on a private or loopback address (an administrator's word)
+    page_bytes     the most bytes that one answer of the API may have, unfolded
     patience       time limits and attempts; `sleep`, `should_stop`, `resolve`, `ssl_context`: see `GuardedClient`
     All errors are `RequestError`, whose `kind` tells them apart, or `UserError` for malformed names. Not for several
     threads at once. Use it as a context manager, or close it.
@@ -86,6 +87,7 @@ class HubClient:
     endpoint: str
     token: str = field(default="", repr=False)
     allow_private: bool = field(default=False, kw_only=True)
+    page_bytes: int = field(default=API_BYTES, kw_only=True)
     patience: Patience = field(default_factory=Patience, kw_only=True)
     sleep: Callable[[float], None] = field(default=time.sleep, kw_only=True, repr=False)
     should_stop: Callable[[], bool] = field(default=never, kw_only=True, repr=False)
@@ -141,6 +143,7 @@ class HubClient:
                    GGUF facts, Spaces, evaluation results and storage, which would else cost a request for each model.
                    A hub that does not know it (its first page has no `sha`, or it refuses the request) is asked again
                    with "full": full=true, cardData=true, config=true.
+        A page that is too big in bytes is asked for again with a tenth of the records.
         Raises RequestError ("origin") for a next page on another server, ("bad-answer") for one that was there before
         and for an answer that is no list. Bad records do not raise, see `Page.bad`.
         """
@@ -276,7 +279,13 @@ class HubClient:
         return None
 
     def _page(self, url: str) -> Page:
-        answer = self.client.get(url)
+        try:
+            answer = self.client.get(url, limit=self.page_bytes)
+        except RequestError as error:
+            smaller = _smaller(url) if error.kind == "too-big" else None
+            if smaller is None:
+                raise
+            return self._page(smaller)
         entries = self._list(answer)
         records: list[dict[str, Any]] = []
         bad: list[BadRecord] = []
@@ -295,7 +304,7 @@ class HubClient:
         following: str | None = url
         while following is not None:
             self._next_check(following, visited, limit=MAX_PAGES)
-            answer = self.client.get(following)
+            answer = self.client.get(following, limit=self.page_bytes)
             entries = self._list(answer)
             count += len(entries)
             if count > MAX_ENTRIES:
@@ -342,7 +351,7 @@ class HubClient:
         return found
 
     def _json(self, url: str) -> Any:
-        return self._parsed(self.client.get(url, limit=API_BYTES))
+        return self._parsed(self.client.get(url, limit=self.page_bytes))
 
     def _parsed(self, answer: Answer) -> Any:
         try:
@@ -361,6 +370,13 @@ class HubClient:
             f"{self.client.origin} answered with no JSON that can be read. Check that the endpoint is a hub's.",
             kind="bad-answer",
         )
+
+
+def _smaller(url: str) -> str | None:
+    """The same page with a tenth of the records; None where it cannot be smaller."""
+    parsed = httpx2.URL(url)
+    size = _whole(parsed.params.get("limit", ""))
+    return str(parsed.copy_set_param("limit", size // 10)) if size is not None and size >= 10 else None
 
 
 def _name(name: str) -> str:

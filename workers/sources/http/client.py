@@ -101,7 +101,10 @@ class GuardedClient:
         self._should_stop = should_stop
         self._network = GuardedBackend(allow_private=allow_private, resolve=resolve)
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=ssl_context, max_connections=4, keepalive_expiry=15, network_backend=self._network
+            ssl_context=ssl_context or httpcore2.default_ssl_context(),
+            max_connections=4,
+            keepalive_expiry=15,
+            network_backend=self._network,
         )
 
     def __repr__(self) -> str:
