@@ -75,6 +75,17 @@ class RangeServer:
         return {path: self.source(path) for path in self.files}
 
 
+def source_of(data: bytes, asked: list[tuple[int, int]] | None = None) -> RangeSource:
+    """Ranges of bytes in memory; notes what was asked for."""
+
+    def read(first: int, last: int) -> tuple[bytes, int]:
+        if asked is not None:
+            asked.append((first, last))
+        return data[first : last + 1], len(data)
+
+    return read
+
+
 @contextmanager
 def range_server(
     files: Mapping[str, HollowFile | bytes], *, repo: str = "org/name", commit: str = COMMIT

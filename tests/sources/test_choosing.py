@@ -11,7 +11,7 @@ BIN_SHARDS = [f"pytorch_model-0000{place}-of-00002.bin" for place in (1, 2)]
 
 REPOSITORIES = {
     "several formats": (
-        ["model.safetensors", "pytorch_model.bin", "tf_model.h5", "onnx/model.onnx", "config.json", "rust_model.ot"],
+        ["model.safetensors", "pytorch_model.bin", "tf_model.h5", "onnx/model.onnx", "config.json"],
         ["model.safetensors"],
     ),
     "shards with their index": (
@@ -44,6 +44,9 @@ REPOSITORIES = {
         ["onnx/model_quantized.onnx", "onnx/model_quantized.onnx_data", "onnx/model.onnx", "onnx/model.onnx_data"],
         ["onnx/model.onnx", "onnx/model.onnx_data"],
     ),
+    "single file and shards": ([*SHARDS, "model.safetensors", "adapter_model.safetensors"], ["model.safetensors"]),
+    "pipeline with its single file": (["model.ckpt", "unet/pytorch_model.bin"], ["unet/pytorch_model.bin"]),
+    "agents": (["policy.pth", "actor.optimizer.pth", "scaler.pkl"], ["policy.pth"]),
     "steps": (["checkpoint-500/model.safetensors", "model.safetensors"], ["model.safetensors"]),
     "only steps": (["checkpoint-500/model.safetensors"], ["checkpoint-500/model.safetensors"]),
     "other names beside plain ones": (["consolidated.safetensors", "model.safetensors"], ["model.safetensors"]),

@@ -25,7 +25,7 @@ def test_types_and_their_sizes_are_ggmls() -> None:
     assert {number: name for number, name in named.items() if name != "GUESSED"} == FILE_TYPES
 
 
-def write_model(path: Path, *, endianess: gguf.GGUFEndian = gguf.GGUFEndian.LITTLE) -> dict[str, np.ndarray]:
+def write_model(path: Path) -> dict[str, np.ndarray]:
     """A small model with a vocabulary; returns the values that are not quantised."""
     draw = np.random.default_rng(5)
     values = {
@@ -33,7 +33,7 @@ def write_model(path: Path, *, endianess: gguf.GGUFEndian = gguf.GGUFEndian.LITT
         "output_norm.weight": draw.standard_normal(64).astype(np.float16),
     }
     quantised = gguf.quants.quantize(draw.standard_normal((4, 64)).astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
-    writer = gguf.GGUFWriter(path, "llama", endianess=endianess)
+    writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("Tiny Llama")
     writer.add_license("apache-2.0")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_K_M)
@@ -89,21 +89,21 @@ def test_headers_facts_and_values_of_a_written_model(tmp_path: Path) -> None:
     assert not {"tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.chat_template"} & set(metadata)
 
 
-@pytest.mark.parametrize("endianess", list(gguf.GGUFEndian))
-def test_values_are_read_in_both_byte_orders(endianess: gguf.GGUFEndian, tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", list(gguf.GGUFEndian))
+def test_values_are_read_in_both_byte_orders(order: gguf.GGUFEndian, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
-    if endianess is gguf.GGUFEndian.LITTLE:
+    if order is gguf.GGUFEndian.LITTLE:
         expected = write_model(path)
     else:
         expected = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "v": np.arange(4, dtype=np.float16)}
-        writer = gguf.GGUFWriter(path, "llama", endianess=endianess)
+        writer = gguf.GGUFWriter(path, "llama", endianess=order)  # codespell:ignore endianess
         for name, value in expected.items():
             writer.add_tensor(name, value)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-    assert header_of(path).is_little is (endianess is gguf.GGUFEndian.LITTLE)
+    assert header_of(path).is_little is (order is gguf.GGUFEndian.LITTLE)
     stored = {tensor.name: tensor for tensor in gguf_file.stored_tensors(path, companions={})}
     for name, value in expected.items():
         read = stored[name].read()

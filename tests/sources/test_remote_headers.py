@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
 import time
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,107 +16,18 @@ import onnx
 import pytest
 import safetensors.numpy
 import torch
-from huggingface_hub import HfApi, constants
-from huggingface_hub.utils import close_session, disable_progress_bars, enable_progress_bars
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.sources.range_server import HollowFile, llama_like, range_server, safetensors_head
+from tests.sources.range_server import source_of
 from tests.sources.shipped import BASIC_PITCH, FRACAST, FRACAST_INT8, MOBILENET, ONET, ROOT, SQUEEZENET, USE
 from workers.kit import UserError
-from workers.sources.formats.ranges import Allowance, RangeFile, RangeSource
-from workers.sources.headers import TensorHeader, parameters_by_dtype, read_headers
-from workers.sources.http.client import GuardedClient
+from workers.sources.formats.ranges import RangeSource
+from workers.sources.headers import TensorHeader, read_headers
 from workers.sources.remote import remote_headers, remote_model
-
-
-def source_of(data: bytes, asked: list[tuple[int, int]] | None = None) -> RangeSource:
-    """Ranges of bytes in memory; notes what was asked for."""
-
-    def read(first: int, last: int) -> tuple[bytes, int]:
-        if asked is not None:
-            asked.append((first, last))
-        return data[first : last + 1], len(data)
-
-    return read
 
 
 def sources_of(paths: Mapping[str, Path]) -> dict[str, RangeSource]:
     return {name: source_of(path.read_bytes()) for name, path in paths.items()}
-
-
-def test_a_range_file_reads_as_any_file_does() -> None:
-    chance = np.random.default_rng(2)
-    data = chance.bytes(300_000)
-    asked: list[tuple[int, int]] = []
-    file, peer = RangeFile(source_of(data, asked), label="x", first_bytes=1000), io.BytesIO(data)
-    for _ in range(300):
-        place, count = int(chance.integers(0, 310_000)), int(chance.integers(0, 5000))
-        assert file.seek(place) == peer.seek(place)
-        assert file.read(count) == peer.read(count)
-        assert file.tell() == peer.tell()
-    assert file.size == 300_000
-    assert file.seek(-10, io.SEEK_END) == 299_990
-    assert file.read() == data[-10:]
-    assert file.read(5) == b""
-    # Every byte is fetched once at most.
-    assert sum(last - first + 1 for first, last in asked) == file.bytes_received <= 300_000
-    with pytest.raises(ValueError, match="negative"):
-        file.seek(-1)
-
-
-def test_a_zip_is_listed_with_few_requests() -> None:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("first", b"x" * 10)
-        for place in range(200):
-            archive.writestr(f"data/{place}", bytes(50_000))
-        archive.writestr("last", b"y" * 10)
-    asked: list[tuple[int, int]] = []
-    file = RangeFile(source_of(packed.getvalue(), asked), label="x")
-    with zipfile.ZipFile(file) as archive:
-        assert len(archive.namelist()) == 202
-        assert archive.read("first") == b"x" * 10
-        assert archive.read("last") == b"y" * 10
-    assert len(asked) == 2
-    assert file.bytes_received < 200_000
-
-
-def test_reading_on_fetches_in_growing_pieces() -> None:
-    asked: list[tuple[int, int]] = []
-    file = RangeFile(source_of(bytes(20_000_000), asked), label="x")
-    while file.tell() < 10_000_000:
-        file.read(1000)
-    assert len(asked) < 20
-
-
-def test_an_allowance_ends_in_a_sentence_before_the_request() -> None:
-    asked: list[tuple[int, int]] = []
-    file = RangeFile(source_of(bytes(10_000_000), asked), label="big.bin", allowance=Allowance(byte_count=200_000))
-    with pytest.raises(UserError, match=r"^big\.bin: its headers need more transfer than is allowed"):
-        file.read(250_000)
-    assert file.bytes_received <= 200_000
-    few = RangeFile(source_of(bytes(10_000_000)), label="big.bin", allowance=Allowance(request_count=3))
-    with pytest.raises(UserError, match="more transfer than is allowed"):
-        [few.seek(place * 1_000_000) and few.read(1) for place in range(5)]
-    with pytest.raises(UserError, match=r"has a header of .* bytes; more than"):
-        RangeFile(lambda first, last: (bytes(last - first + 1), 2**60), label="x").read()
-
-
-def test_servers_that_answer_something_else_are_refused() -> None:
-    with pytest.raises(UserError, match=r"sent other bytes of x than it was asked for"):
-        RangeFile(lambda first, last: (bytes(10), 10**9), label="x").read(5)
-    with pytest.raises(UserError, match=r"sent other bytes of x than it was asked for"):
-        RangeFile(lambda first, last: (bytes(last - first + 5), 10**9), label="x").read(5)
-    sizes = iter((10**9, 10**9 - 1))
-    changing = RangeFile(lambda first, last: (bytes(last - first + 1), next(sizes)), label="x", first_bytes=10)
-    with pytest.raises(UserError, match=r"x changed while it was read"):
-        changing.read(50)
-
-    def gone(first: int, last: int) -> tuple[bytes, int]:
-        raise ConnectionResetError("reset")
-
-    with pytest.raises(UserError, match=r"x could not be fetched \(reset\)"):
-        RangeFile(gone, label="x").read(5)
 
 
 LOCAL = [FRACAST, FRACAST_INT8, BASIC_PITCH, MOBILENET, ONET]
@@ -282,6 +191,55 @@ def test_gguf_is_listed_without_its_values(tmp_path: Path) -> None:
     assert model.bytes_received < 1_300_000 < (tmp_path / "m.gguf").stat().st_size
 
 
+def written(kind: str, tmp_path: Path) -> bytes:
+    """A small file of that format."""
+    path = tmp_path / "m"
+    if kind == "gguf":
+        writer = gguf.GGUFWriter(path, "llama")
+        writer.add_tensor("w", np.zeros((20, 30), np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    elif kind == "safetensors":
+        safetensors.numpy.save_file({"w": np.zeros((20, 30), np.float32), "v": np.zeros(9)}, path)
+    else:
+        torch.save({"w": torch.zeros(20, 30), "v": torch.zeros(9)}, path, _use_new_zipfile_serialization=kind == "zip")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["gguf", "safetensors", "zip", "legacy"])
+def test_changed_and_cut_off_files_end_in_a_sentence_or_are_read(kind: str, tmp_path: Path) -> None:
+    data = written(kind, tmp_path)
+    assert remote_headers({"m.bin": source_of(data)})
+    chance = np.random.default_rng(6)
+    refusals = []
+    for turn in range(250):
+        changed = bytearray(data if turn % 2 else data[: int(chance.integers(0, len(data)))])
+        places = chance.integers(0, len(changed), size=12) if len(changed) else []
+        for place in places:
+            changed[place] = chance.integers(0, 256)
+        try:
+            remote_headers({"m.bin": source_of(bytes(changed))})
+        except UserError as error:
+            refusals.append(error.message)
+    assert len(refusals) > 100
+    assert all("m.bin" in message for message in refusals)
+
+
+def test_a_zip_directory_of_a_million_members_is_refused_soon() -> None:
+    name = b"x"
+    entry = b"PK\x01\x02" + bytes(24) + len(name).to_bytes(2, "little") + bytes(16) + name
+    count = 1_000_000
+    size = count * len(entry)
+    end = b"PK\x05\x06" + bytes(8) + size.to_bytes(4, "little") + (30).to_bytes(4, "little") + bytes(2)
+    data = b"PK\x03\x04" + bytes(26) + entry * count + end
+    started = time.perf_counter()
+    with pytest.raises(UserError, match=r"m\.pt"):
+        remote_headers({"m.pt": source_of(data)})
+    assert time.perf_counter() - started < 10
+
+
 def sharded(tmp_path: Path) -> dict[str, bytes]:
     """Two shards with one tensor each, and their index, below the folder "unet"."""
     files: dict[str, bytes] = {}
@@ -352,97 +310,6 @@ def test_an_index_that_is_no_json_or_too_large_is_refused(tmp_path: Path) -> Non
     index = json.dumps({"weight_map": {str(place): "m.safetensors" for place in range(100_001)}}).encode()
     with pytest.raises(UserError, match="lists 100,001 tensors"):
         remote_headers({"m.safetensors": source_of(b""), "m.safetensors.index.json": source_of(index)})
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """huggingface_hub may speak to loopback, with a cache of the test's own and without progress bars."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-    disable_progress_bars()
-    close_session()
-    yield
-    close_session()
-    enable_progress_bars()
-
-
-def test_counts_by_type_are_those_of_the_hubs_client(online: None) -> None:
-    types = {"F32": 4, "BF16": 2, "F16": 2, "I64": 8, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F64": 8, "F8_E5M2": 1}
-    tensors = {
-        f"layer.{kind}.weight": (kind, (3, 5 + place), width) for place, (kind, width) in enumerate(types.items())
-    }
-    tensors |= {
-        "bn.running_mean": ("F32", (7,), 4),
-        "bn.num_batches_tracked": ("I64", (), 8),
-        "none": ("F32", (0, 4), 4),
-    }
-    with range_server({"model.safetensors": safetensors_head(tensors)}) as server:
-        peer = HfApi(endpoint=server.endpoint).get_safetensors_metadata("org/name")
-        ours = remote_headers(server.sources())
-    assert parameters_by_dtype(ours) == peer.parameter_count
-    shapes = {name: tuple(info.shape) for name, info in peer.files_metadata["model.safetensors"].tensors.items()}
-    assert {header.name: header.shape for header in ours} == shapes
-
-
-def test_ten_gigabytes_of_shards_cost_less_than_a_megabyte(online: None) -> None:
-    files = llama_like(layers=32, width=4096, inner=11008, words=32000, shards=10)
-    assert sum(file.size for file in files.values()) > 10e9
-    with range_server(files) as server:
-        model = remote_model(server.sources())
-        transferred, requests = server.bytes_sent, len(server.ranges)
-        peer = HfApi(endpoint=server.endpoint).get_safetensors_metadata("org/name")
-        peers = server.bytes_sent - transferred
-    assert model.bytes_received == transferred <= 1_000_000
-    assert transferred < peers
-    assert requests == len(files)
-    # Llama 2 7B as published.
-    assert parameters_by_dtype(model.headers) == peer.parameter_count == {"BF16": 6_738_415_616}
-    assert len(model.headers) == 291
-
-
-def test_a_header_beyond_the_first_request_costs_one_more() -> None:
-    tensors = {f"layer.{place}.weight": ("F32", (10, 10), 4) for place in range(3000)}
-    file = safetensors_head(tensors)
-    assert len(file.head) > 200_000
-    with range_server({"model.safetensors": file}) as server:
-        assert len(remote_headers(server.sources())) == 3000
-        (_, first, last), (_, more, end) = server.ranges
-        assert (first, last, more) == (0, 100_000, 100_001)
-        assert end < len(file.head) + 40_000
-
-
-def test_a_giant_header_is_refused_by_its_first_bytes() -> None:
-    giant = HollowFile((25_000_001).to_bytes(8, "little") + b"{" + b" " * 100, 10**10)
-    with range_server({"model.safetensors": giant}) as server:
-        with pytest.raises(UserError, match="states a header of 25,000,001 bytes; more than 25,000,000 is refused"):
-            remote_headers(server.sources())
-        assert server.bytes_sent == 100_001
-
-
-def test_overlaps_and_truncation_are_seen_from_afar() -> None:
-    file = safetensors_head({"a": ("F32", (4,), 4), "b": ("F32", (4,), 4)})
-    cut = HollowFile(file.head, file.size - 1)
-    with range_server({"model.safetensors": cut}) as server, pytest.raises(UserError, match="ends before its tensors"):
-        remote_headers(server.sources())
-    overlapping = HollowFile(file.head.replace(b"[16,32]", b"[15,31]"), file.size - 1)
-    with (
-        range_server({"model.safetensors": overlapping}) as server,
-        pytest.raises(UserError, match="bytes of b overlap those of another"),
-    ):
-        remote_headers(server.sources())
-
-
-def test_the_guarded_client_reads_the_ranges() -> None:
-    files = llama_like(layers=2, width=64, inner=128, words=1000, shards=2)
-    with range_server(files) as server, GuardedClient(origin=server.endpoint, allow_private=True) as client:
-
-        def source(path: str) -> RangeSource:
-            return lambda first, last: client.get_range(server.url(path), first, last)
-
-        model = remote_model({path: source(path) for path in files})
-        assert len(model.headers) == 2 * 9 + 3
-        with pytest.raises(UserError, match="safetensors"):
-            remote_model({"other.safetensors": source("other.safetensors")})
 
 
 def test_the_web_side_needs_no_torch() -> None:

@@ -22,7 +22,7 @@ SHARD = re.compile(r"(?P<base>.+?)[-.]\d{5}-of-(?P<total>\d{5})(?P<suffix>\.[a-z
 # What trainers and converters leave beside the weights.
 _NOT_WEIGHTS = re.compile(
     r"(training_args|optimizer|optim|scheduler|scaler|rng_state|random_states|tokenizer|vocab|merges|spiece|"
-    r"mmproj|imatrix)\b.*|.*(optim_states|model_states|imatrix)\.[a-z]+"
+    r"mmproj|imatrix)\b.*|.*(optimizer|optim_states|model_states|imatrix)\.[a-z]+"
 )
 _PLAIN_NAMES = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "open_clip_pytorch_model")
 _STEP = re.compile(r"checkpoint-\d+")
@@ -60,9 +60,14 @@ def _named_sets(weights: list[PurePosixPath]) -> Sets:
         sets[(path.parent, shard["base"], shard["total"]) if shard else (path.parent, path.stem, "")].append(path)
     # The weights of single training steps repeat those of the folder above.
     final = {key: files for key, files in sets.items() if not _STEP.search(key[0].name)} or sets
-    plain = {key: files for key, files in final.items() if key[1] in _PLAIN_NAMES}
+    plain = [key for key, files in final.items() if key[1] in _PLAIN_NAMES and files[0].suffix != ".ckpt"]
+    # Of a folder's plain names the library takes one, and of that the single file before shards.
+    plain.sort(key=lambda key: (_PLAIN_NAMES.index(key[1]), bool(key[2])))
+    first = {folder: next(key for key in plain if key[0] == folder) for folder in {key[0] for key in plain}}
+    if first:
+        return {key: final[key] for key in first.values()}
     names = {key[:2] for key in final}
-    return plain or {key: files for key, files in final.items() if (key[0], key[1].rpartition(".")[0]) not in names}
+    return {key: files for key, files in final.items() if (key[0], key[1].rpartition(".")[0]) not in names}
 
 
 def _beside(listed: list[PurePosixPath], chosen: list[PurePosixPath]) -> list[PurePosixPath]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from workers.kit import UserError
-from workers.sources.formats import gguf_file, numpy_files, onnx_file, safetensors_file, tfjs, torch_files
+from workers.sources.formats import archive, gguf_file, numpy_files, onnx_file, safetensors_file, tfjs, torch_files
 from workers.sources.formats.stored import StoredTensor
 
 _HEAD_BYTES = 4096
@@ -139,9 +138,8 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 
 def _zip_format(handle: BinaryIO, head: bytes) -> str:
     try:
-        with zipfile.ZipFile(handle) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        names = [info.filename for info in archive.listing(handle)]
+    except archive.ERRORS:
         # Cut off: the directory at the end is gone, the first member's name is not.
         names = [head[30 : 30 + struct.unpack_from("<H", head, 26)[0]].decode("latin-1")] if len(head) > 30 else []
     if any(name == "data.pkl" or (name.endswith("/data.pkl") and name.count("/") == 1) for name in names):

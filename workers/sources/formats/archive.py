@@ -6,16 +6,38 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from workers.kit import UserError
 from workers.sources.formats.stored import INFLATION_FLOOR_BYTES, MAX_INFLATION, cut_off
 
 MAX_MEMBERS = 200_000
+MAX_DIRECTORY_BYTES = 2**24
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1
 _BLOCK_BYTES = 2**18
-_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+
+
+class _ShortReads:
+    """A file as `zipfile` uses it, whose directory it reads in one piece: one that costs gigabytes is no zip."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self.seek = handle.seek
+        self.tell = handle.tell
+        self.seekable = handle.seekable
+        self._read = handle.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(f"directory of {size:,} bytes")
+        return self._read(size)
+
+
+def listing(handle: BinaryIO) -> list[zipfile.ZipInfo]:
+    """The directory of an opened archive, unchecked; raises one of ERRORS if it is damaged or above 16 MB."""
+    with zipfile.ZipFile(cast(BinaryIO, _ShortReads(handle))) as archive:
+        return archive.infolist()
 
 
 def members(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -31,9 +53,8 @@ def members_of(handle: BinaryIO, *, size: int, label: str) -> dict[str, zipfile.
     it has (a zip bomb).
     """
     try:
-        with zipfile.ZipFile(handle) as archive:
-            infos = archive.infolist()
-    except _ERRORS as error:
+        infos = listing(handle)
+    except ERRORS as error:
         raise cut_off(label) from error
     if len(infos) > MAX_MEMBERS or len({info.filename for info in infos}) != len(infos):
         raise UserError(f"{label} has too many or doubled members for a weight archive. Use another file.")
