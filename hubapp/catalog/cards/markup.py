@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
-MAX_CARD_CHARACTERS = 400_000
+MAX_CARD_CHARACTERS = 300_000
 # Inline rules take quadratic time for some texts; no paragraph that a person wrote is as long.
-MAX_INLINE_CHARACTERS = 10_000
+MAX_INLINE_CHARACTERS = 6_000
 MAX_TAGS = 100_000
 MAX_DEPTH = 40
 # An unclosed <b> is opened again in every later block.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from urllib.parse import urljoin, urlsplit
 
@@ -76,7 +77,7 @@ def card_html(body: str, *, base_url: str = "") -> SafeString:
     base_url  what relative links count from, such as "https://hub.example/org/name/blob/main/"; without it they become
               plain text
     Images, videos and sounds become links that name them. Headings carry ids that begin with "card-", and links within
-    the card lead there. What exceeds 400,000 characters, 100,000 tags or 40 levels is cut.
+    the card lead there. What exceeds 300,000 characters, 100,000 tags or 40 levels is cut.
     """
     pieces = list(card_pieces(body))
     cleaned = nh3.clean(
@@ -231,24 +232,22 @@ def _anchors(pieces: Sequence[Piece]) -> dict[int, str]:
     """The id, without its prefix, of every heading and every named anchor by its place; each is there once."""
     anchors: dict[int, str] = {}
     taken: set[str] = set()
+    numbers: Counter[str] = Counter()
     for place, piece in enumerate(pieces):
         if not isinstance(piece, Start):
             continue
         if piece.tag in HEADINGS:
             slug = _slug(_text_until(pieces, place, piece.tag)) or "section"
-        elif piece.tag == "a" and (piece.attributes.get("id") or piece.attributes.get("name")):
-            slug = _slug(piece.attributes.get("id") or piece.attributes["name"])
         else:
+            named = piece.attributes.get("id") or piece.attributes.get("name") if piece.tag == "a" else ""
+            slug = _slug(named or "")
+        if not slug:
             continue
-        unique, number = slug, 0
-        while unique in taken and number < 1000:
-            number += 1
-            unique = f"{slug}-{number}"
-        if unique and unique not in taken:
-            taken.add(unique)
-            anchors[place] = unique
-        elif piece.tag in HEADINGS:
-            anchors[place] = f"section-{place}"
+        numbers[slug] += 1
+        anchor = slug if numbers[slug] == 1 else f"{slug}-{numbers[slug] - 1}"
+        # "a-1" may be a heading of its own.
+        anchors[place] = anchor if anchor not in taken else f"{anchor}-{place}"
+        taken.add(anchors[place])
     return anchors
 
 
