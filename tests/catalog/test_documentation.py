@@ -14,7 +14,7 @@ from scipy import stats
 from hubapp.catalog.documentation import LEVELS, RULES, documentation_score, section_shares
 from hubapp.catalog.documentation.contents import is_filled
 from hubapp.catalog.documentation.headings import heading_anchor, heading_rules, heading_text
-from hubapp.catalog.documentation.reading import card_parts, without_comments
+from hubapp.catalog.documentation.reading import card_parts
 
 CARDS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hub" / "hn5318_cards"
 real_cards = pytest.mark.skipif(not CARDS.exists(), reason="the real cards are not here")
@@ -261,6 +261,11 @@ def test_numbers_the_trainer_wrote_are_an_evaluation_and_an_evaluation_without_n
     assert {f.rule.name: f for f in vague.findings}["evaluation"].evidence == "“Evaluation” has no number"
 
 
+def test_emissions_with_a_number_count_wherever_they_stand():
+    assert _met(_score("# A\n\nCarbon footprint: 539 tCO2eq in all.\n"))["environment"] is True
+    assert _met(_score("# A\n\nTraining drew a lot of energy.\n"))["environment"] is False
+
+
 def test_code_that_is_still_to_be_written_is_no_code():
     todo = "## Usage\n\nTODO: Add your code\n\n```python\nfrom stable_baselines3 import PPO\n...\n```\n"
     assert _met(_score(todo))["how-to-use"] is False
@@ -387,16 +392,23 @@ def test_where_leads_to_the_heading():
 
 def test_headings_of_every_make_divide_a_card_and_code_is_not_read_as_headings():
     body = "Title\n=====\n\nintro\n\n**Limitations:** few\n\n<h3 align=center>Usage</h3>\n\n"
-    body += "```\n# not a heading\n```\n\n## Citation\n"
+    body += "```\n# not a heading\n```\n\n**Training data**\n\nMany reviews of hotels.\n\n## Citation\n"
     parts = card_parts(body)
-    assert [(part.level, part.title) for part in parts[1:]] == [
-        (1, "Title"),
-        (7, "Limitations"),
-        (3, "Usage"),
-        (2, "Citation"),
+    assert [(part.level, part.title, part.text) for part in parts] == [
+        (1, "Title", "intro\nLimitations: few"),
+        (7, "Limitations", "few"),
+        (3, "Usage", "Training data\nMany reviews of hotels."),
+        (7, "Training data", "\nMany reviews of hotels."),
+        (2, "Citation", ""),
     ]
-    assert parts[3].code == ["# not a heading"]
-    assert without_comments("a<!-- b -->c<!-- d") == "ac"
+    assert [block.strip() for block in parts[2].code] == ["# not a heading"]
+
+
+def test_a_table_of_contents_is_no_section():
+    body = "# A\n\n- [Limitations](#limitations)\n- [Technical specifications of it](#b)\n- [Citation](#c)\n"
+    met = _met(_score(body))
+    assert met["limitations"] is False
+    assert met["citation"] is False
 
 
 # --- hostile input and speed -------------------------------------------------------------------------------------
@@ -429,9 +441,9 @@ def test_headings_of_every_make_divide_a_card_and_code_is_not_read_as_headings()
     ids=lambda body: ascii(body[:12]),
 )
 def test_hostile_bodies_are_read_in_bounded_time(body):
-    begin = time.perf_counter()
+    begin = time.process_time()
     documentation = _score(body)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 3
     assert documentation.points <= 100
 
 
@@ -541,7 +553,7 @@ def test_headings_agree_with_the_categories_that_people_gave_them():
 def test_sections_without_content_agree_with_those_that_people_left_without_a_category():
     bodies = _bodies()
     outcomes: Counter[tuple[bool, bool]] = Counter()
-    place: dict[str, int] = defaultdict(lambda: 1)
+    place: dict[str, int] = defaultdict(int)
     parts_of = {name: card_parts(body) for name, body in bodies.items()}
     for card, heading, categories in _annotated():
         parts = parts_of[card]
@@ -553,9 +565,9 @@ def test_sections_without_content_agree_with_those_that_people_left_without_a_ca
             outcomes[bool(categories), is_filled([parts[found[0]]])] += 1
     total = sum(outcomes.values())
     assert total > 3_000
-    assert (outcomes[True, True] + outcomes[False, False]) / total > 0.95
-    assert outcomes[True, True] / (outcomes[True, True] + outcomes[False, True]) > 0.97
-    assert outcomes[True, True] / (outcomes[True, True] + outcomes[True, False]) > 0.91
+    assert (outcomes[True, True] + outcomes[False, False]) / total > 0.97
+    assert outcomes[True, True] / (outcomes[True, True] + outcomes[False, True]) > 0.975
+    assert outcomes[True, True] / (outcomes[True, True] + outcomes[True, False]) > 0.95
 
 
 @real_cards
@@ -563,7 +575,7 @@ def test_a_typical_card_takes_less_than_three_milliseconds():
     bodies = sorted(_bodies().values(), key=len)[::10]
     seconds = []
     for body in bodies:
-        begin = time.perf_counter()
+        begin = time.process_time()
         _score(body)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.process_time() - begin)
     assert statistics.median(seconds) < 0.003

@@ -66,7 +66,8 @@ _NOT_BOTH = (
     ("environment", "training-procedure", re.compile(r"environmental")),
     ("how-to-use", "intended-use", re.compile(r"\bhow to use\b|\busage\b")),
 )
-_LICENCE = re.compile(r"\blicen[cs](?:es?|ing)\b")
+# Licences have a rule of their own; the data that set a quantisation are not those of the training.
+_NEITHER = re.compile(r"\blicen[cs](?:es?|ing)\b|^(?:gptq|awq|calibration) data-? ?sets?")
 _MARKUP = re.compile(r"<[^<>]{0,200}>|\[optional\]|[*_`#>~|]|\]\([^()]{0,300}\)|[\[\]!]")
 _LATIN = re.compile(r"[a-z]{3,}")
 
@@ -83,7 +84,7 @@ def heading_text(title: str) -> str:
 def heading_rules(title: str) -> frozenset[str]:
     """The names of the section rules that a heading is about; none if it is about something else."""
     text = heading_text(title)
-    if _LICENCE.search(text):
+    if _NEITHER.search(text):
         return frozenset()
     found = {name for name, pattern in _COMPILED.items() if pattern.search(text)}
     for kept, dropped, pattern in _NOT_BOTH:

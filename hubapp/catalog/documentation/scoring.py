@@ -13,10 +13,11 @@ from hubapp.catalog.documentation.contents import (
     has_reference,
     has_running_code,
     is_filled,
+    own_weight,
 )
 from hubapp.catalog.documentation.front_matter import Answer, emissions, front_matter_answers, index_has_numbers
 from hubapp.catalog.documentation.headings import heading_anchor, heading_is_latin, heading_rules
-from hubapp.catalog.documentation.reading import MOST_BODY, Part, card_parts, part_with_below
+from hubapp.catalog.documentation.reading import LABEL_LEVEL, MOST_BODY, Part, card_parts, part_with_below
 from hubapp.catalog.documentation.rules import GOOD_FROM, PARTIAL_FROM, RULES, Level, Rule
 
 _SECTION_RULES = tuple(rule.name for rule in RULES if rule.group == "sections")
@@ -123,11 +124,12 @@ def _sections(body: str, front_matter: Mapping[str, object]) -> dict[str, tuple[
 
 def _named_places(parts: Sequence[Part]) -> dict[str, list[int]]:
     """For each rule the places of the headings that are about it. The card's title is about none."""
-    levels = [part.level for part in parts[1:]]
-    has_title = len(levels) > 1 and levels[0] < min(levels[1:])
+    real = [place for place, part in enumerate(parts) if 0 < part.level < LABEL_LEVEL]
+    levels = [parts[place].level for place in real]
+    title = real[0] if len(levels) > 1 and levels[0] < min(levels[1:]) else None
     places: dict[str, list[int]] = {}
     for place, part in enumerate(parts):
-        if part.level and not (has_title and place == 1):
+        if part.level and place != title:
             for name in heading_rules(part.title):
                 places.setdefault(name, []).append(place)
     return places
@@ -142,7 +144,7 @@ def _under_headings(name: str, parts: Sequence[Part], places: Sequence[int]) -> 
         if _is_met(name, own):
             return (True, f"under “{title}”"), heading_anchor(first.title)
         if not empty[1]:
-            why = "holds nothing but a template" if not is_filled(own) else _LACKS.get(name, "says too little")
+            why = _LACKS.get(name, "says too little") if own_weight(own) else "holds nothing but a template"
             empty = (False, f"“{title}” {why}"), heading_anchor(first.title)
     return empty
 
@@ -177,6 +179,8 @@ def _elsewhere(name: str, parts: Sequence[Part]) -> tuple[Answer, str] | None:
             return _at(part, "a BibTeX entry")
         if name == "contact" and asks_to_write(part):
             return _at(part, "a line that says how to get in touch")
+        if name == "environment" and has_emissions([part]):
+            return _at(part, "emissions or energy with a number")
         if name == "evaluation" and "following results" in part.text and has_numbers([part]):
             return _at(part, "results on the evaluation set")
     return None
@@ -190,5 +194,7 @@ def _at(part: Part, what: str) -> tuple[Answer, str]:
 
 def _is_foreign(parts: Sequence[Part]) -> bool:
     """Whether most headings of a card have no word in Latin letters."""
-    titles = [part.title for part in parts if 0 < part.level < 7 and any(sign.isalpha() for sign in part.title)]
+    titles = [
+        part.title for part in parts if 0 < part.level < LABEL_LEVEL and any(sign.isalpha() for sign in part.title)
+    ]
     return len(titles) >= 2 and sum(not heading_is_latin(title) for title in titles) > len(titles) / 2
