@@ -1,8 +1,9 @@
 """Tensor headers of a sharded 13 GB repository over HTTP ranges, against huggingface_hub's get_safetensors_metadata.
 
 The repository is served from loopback by one server of this process: real headers, and zeros that are made on the way;
-nothing of it is on disk. Both sides run in turn against it; the ratio is the median over the repetitions. Wrong counts
-end the run with an error. `python -m benchmarks.bench_headers [--repeats 7] [--shards 10]`
+nothing of it is on disk. Both sides run in turn against it, each with a client of its own that stays; the ratio is the
+median over the repetitions. Wrong counts end the run with an error.
+`python -m benchmarks.bench_headers [--repeats 7] [--shards 10]`
 """
 
 from __future__ import annotations
@@ -26,15 +27,11 @@ LIMIT_BYTES = 1_000_000
 PARAMETERS = {"BF16": 6_738_415_616}
 
 
-def ours(server: RangeServer) -> RemoteModel:
-    """The headers through the guarded client, a new connection each time."""
-    with GuardedClient(origin=server.endpoint, allow_private=True) as client:
-        return remote_model(
-            {
-                path: lambda first, last, path=path: client.get_range(server.url(path), first, last)
-                for path in server.files
-            }
-        )
+def ours(server: RangeServer, client: GuardedClient) -> RemoteModel:
+    """The headers through the guarded client."""
+    return remote_model(
+        {path: lambda first, last, path=path: client.get_range(server.url(path), first, last) for path in server.files}
+    )
 
 
 def measured(server: RangeServer, run: Callable[[], dict[str, int]]) -> tuple[float, int, int]:
@@ -57,11 +54,15 @@ def main() -> None:
     chosen = parser.parse_args()
     files = llama_like(layers=32, width=4096, inner=11008, words=32000, shards=chosen.shards)
     disable_progress_bars()
-    with tempfile.TemporaryDirectory() as cache, range_server(files) as server:
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        range_server(files) as server,
+        GuardedClient(origin=server.endpoint, allow_private=True) as client,
+    ):
         constants.HF_HUB_CACHE = cache
         api = HfApi(endpoint=server.endpoint)
         runs = (
-            lambda: parameters_by_dtype(ours(server).headers),
+            lambda: parameters_by_dtype(ours(server, client).headers),
             lambda: api.get_safetensors_metadata("org/name").parameter_count,
         )
         # The first run of the peer also fetches the index, which it keeps.

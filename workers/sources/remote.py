@@ -108,9 +108,12 @@ class _Reading:
         file = self.open(path)
         if file.size > MAX_INDEX_BYTES:
             raise UserError(f"{file.label} has {file.size:,} bytes; more than {MAX_INDEX_BYTES:,} is refused.")
-        shards: dict[str, set[str]] = defaultdict(set)
+        parts: dict[str, set[str]] = defaultdict(set)
         for name, part in _weight_map(file.read(), file.label).items():
-            shards[str(PurePosixPath(path).parent / part_path(part, label=file.label))].add(name)
+            parts[part if isinstance(part, str) else ""].add(name)
+        shards: dict[str, set[str]] = defaultdict(set)
+        for part, names in parts.items():
+            shards[str(PurePosixPath(path).parent / part_path(part, label=file.label))] |= names
         for shard, names in shards.items():
             if shard not in self.files:
                 raise part_missing(PurePosixPath(shard).name, label=file.label)
