@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import mmap
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +52,10 @@ def file_safety(path: Path, *, companions: Sequence[Path] = ()) -> FileSafety:
     Reads at most a few hundred megabytes and never raises: a file that cannot be read or judged is "unknown".
     """
     try:
-        kind, findings, level = _judge(path, list(companions)[:MAX_HEADER_FILES])
+        with warnings.catch_warnings():
+            # Texts of protocol 0 with odd escapes make Python warn of code that nobody wrote.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            kind, findings, level = _judge(path, list(companions)[:MAX_HEADER_FILES])
     except UserError as error:
         kind, findings, level = "unknown", [Finding("structure", error.message)], "unknown"
     except Exception as error:  # a scanner that stumbles has not found the file clean
