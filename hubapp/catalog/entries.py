@@ -7,22 +7,26 @@ from pydantic import Field
 from workers.kit import JobEntry, Spec
 
 
-class SourceScanSpec(Spec):
-    """Parameters of the site job "source_scan".
+class SourceSyncSpec(Spec):
+    """Parameters of the site job "source_sync".
 
-    source  number of the source to scan
+    source  number of the source to sync
+    recent  ask a hub only for what changed since the last whole sync
+    fresh   start from the beginning, also where an earlier run could be taken up
     """
 
     source: int = Field(ge=1, title="Source")
+    recent: bool = Field(default=False, title="Only what changed since the last whole sync")
+    fresh: bool = Field(default=False, title="From the beginning")
 
 
-SOURCE_SCAN = JobEntry(
-    name="source_scan",
-    title="Scan of a folder",
-    meaning="Looks through a folder of checkpoints and brings the catalogue in line with it.",
-    target="hubapp.catalog.services:source_scan_run",
-    params=SourceScanSpec,
+SOURCE_SYNC = JobEntry(
+    name="source_sync",
+    title="Sync of a source",
+    meaning="Brings the catalogue in line with a hub, a folder of checkpoints or a file of records.",
+    target="hubapp.catalog.sync.services:source_sync_run",
+    params=SourceSyncSpec,
     queue="housekeeping",
     reuse="active",
 )
-ENTRIES = (SOURCE_SCAN,)
+ENTRIES = (SOURCE_SYNC,)

@@ -161,6 +161,8 @@ def model_import(
     loader: str = "",
     config: Mapping[str, Any] | None = None,
     in_place: bool = False,
+    commit: str = "",
+    is_current: bool = True,
     error_message: str = "",
 ) -> Imported:
     """Bring a model into the catalogue, or its current files where it is there already.
@@ -169,21 +171,25 @@ def model_import(
     content unless `in_place`. Files that cannot be read mark the revision with a sentence and stop nothing. The same
     content gives the same revision; other content a new one, which becomes the current one. An archived model stays
     archived, unless it was archived because its files had gone. `facts` of a model in place are set when it is new and
-    left to people afterwards. `error_message` is a reason known beforehand why the weights cannot be read. Raises
+    left to people afterwards. `error_message` is a reason known beforehand why the weights cannot be read. With a
+    `commit` the files are a snapshot of a hub's repository: the commit is the revision's digest, and the model may have
+    come from that hub before; unless it `is_current` it becomes the current one only where there is none. Raises
     UserError if the slug belongs to another source.
     """
     config, facts = dict(config or {}), {"title": title, **(facts or {})}
     files = [file if file.sha256 else _with_digest(file) for file in files]
-    digest = revision_digest({file.path: file.sha256 for file in files}, loader=loader, config=config)
+    digest = commit or revision_digest({file.path: file.sha256 for file in files}, loader=loader, config=config)
     existing = Model.objects.filter(slug=slug).select_related("current_revision").first()
-    if existing is not None and existing.source_id != source.pk:
+    if existing is not None and existing.source_id != source.pk and not commit:
         raise UserError(f"The name {slug!r} is taken by a model from {existing.source}. Rename the file or folder.")
     known = Revision.objects.filter(model=existing, digest=digest).first() if existing else None
-    if known is not None and not known.error_message:
+    if known is not None and known.is_local and not known.error_message:
         with transaction.atomic():
             if in_place:
                 _files_placed(known, files)
-            return _model_kept(existing=known.model, revision=known, facts={} if in_place else facts)
+            return _model_kept(
+                existing=known.model, revision=known, facts={} if in_place else facts, is_current=is_current
+            )
     read = files_read(files, error_message=error_message)
     folder = None if in_place else files_store(files, room="models")
     with transaction.atomic():
@@ -191,14 +197,15 @@ def model_import(
         model, is_new = Model.objects.update_or_create(
             slug=slug, defaults={} if in_place else new, create_defaults={"slug": slug, **new}
         )
-        if known is not None and known.error_message == read.error_message:
-            return _model_kept(existing=model, revision=known, facts={})
-        if known is not None:  # it could not be read before, it can be now
+        if known is not None and known.is_local and known.error_message == read.error_message:
+            return _model_kept(existing=model, revision=known, facts={}, is_current=is_current)
+        if known is not None:  # it could not be read before, or lay at its hub only
             known.delete()
         revision = _revision_create(
-            model, digest=digest, loader=loader, config=config, files=files, read=read, folder=folder
+            model, digest=digest, commit=commit, loader=loader, config=config, files=files, read=read, folder=folder
         )
-        _make_current(model, revision)
+        if is_current or model.current_revision_id is None:
+            _make_current(model, revision)
     return Imported(model=model, change="added" if is_new else "changed")
 
 
@@ -224,14 +231,15 @@ def _files_placed(revision: Revision, files: Sequence[ImportFile]) -> None:
     File.objects.bulk_update(changed, ["location", "modified_ns"])
 
 
-def _model_kept(*, existing: Model, revision: Revision, facts: Mapping[str, Any]) -> Imported:
+def _model_kept(*, existing: Model, revision: Revision, facts: Mapping[str, Any], is_current: bool) -> Imported:
     """Bring facts and the current revision of a known model up to date, writing only what differs."""
     differing = [name for name, value in facts.items() if getattr(existing, name) != value]
     for name in differing:
         setattr(existing, name, facts[name])
     if differing:
         existing.save(update_fields=differing)
-    if existing.current_revision_id == revision.pk and not existing.is_missing:
+    is_right = existing.current_revision_id == revision.pk or not (is_current or existing.current_revision_id is None)
+    if is_right and not existing.is_missing:
         return Imported(model=existing, change="unchanged")
     _make_current(existing, revision)
     return Imported(model=existing, change="changed")
@@ -251,6 +259,7 @@ def _revision_create(
     model: Model,
     *,
     digest: str,
+    commit: str,
     loader: str,
     config: Mapping[str, Any],
     files: Sequence[ImportFile],
@@ -263,6 +272,7 @@ def _revision_create(
     revision = Revision.objects.create(
         model=model,
         digest=digest,
+        commit=commit,
         loader=loader,
         config=dict(config),
         parameters=sum(counts),

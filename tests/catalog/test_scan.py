@@ -12,12 +12,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from safetensors.numpy import save_file
 
-from hubapp.catalog.entries import SOURCE_SCAN, SourceScanSpec
+from hubapp.catalog.entries import SOURCE_SYNC, SourceSyncSpec
 from hubapp.catalog.models import File, Model, Source
 from hubapp.catalog.scanning import folder_search
-from hubapp.catalog.selectors import model_list, model_ref
-from hubapp.catalog.services import model_archive, model_restore, source_add, source_scan
+from hubapp.catalog.search import model_list
+from hubapp.catalog.selectors import model_ref
+from hubapp.catalog.services import model_archive, model_restore
+from hubapp.catalog.sources import folder_add
 from tests.catalog.conftest import write_checkpoint
+from tests.catalog.scans import scan
 from workers.kit import LocalContext, UserError
 
 pytestmark = pytest.mark.django_db
@@ -26,33 +29,33 @@ pytestmark = pytest.mark.django_db
 def test_added_changed_unchanged_removed(folder: Path) -> None:
     write_checkpoint(folder / "one.safetensors")
     write_checkpoint(folder / "deep" / "two.safetensors", seed=1)
-    source = source_add(str(folder))
-    report = source_scan(source)
+    source = folder_add(str(folder))
+    report = scan(source)
     assert report.added == ["deep-two", "one"]
     assert report.sentence == "2 added."
     one = Model.objects.get(slug="one")
     assert one.current_revision is not None
     assert model_ref(one.current_revision).files == (str((folder / "one.safetensors").resolve()),)
 
-    assert source_scan(source).unchanged == ["deep-two", "one"]
+    assert scan(source).unchanged == 2
 
     write_checkpoint(folder / "one.safetensors", seed=9)
-    report = source_scan(source)
-    assert (report.changed, report.unchanged) == (["one"], ["deep-two"])
+    report = scan(source)
+    assert (report.changed, report.unchanged) == (["one"], 1)
     assert one.revisions.count() == 2
 
     (folder / "one.safetensors").unlink()
-    report = source_scan(source)
+    report = scan(source)
     assert report.removed == ["one"]
     assert [model.slug for model in model_list()] == ["deep-two"]
-    assert source_scan(source).removed == []
+    assert scan(source).removed == []
     one.refresh_from_db()
     assert one.is_missing
     with pytest.raises(UserError, match="have gone from its folder"):
         model_restore(one)
 
     write_checkpoint(folder / "one.safetensors", seed=9)
-    assert source_scan(source).changed == ["one"]
+    assert scan(source).changed == ["one"]
     assert [model.slug for model in model_list()] == ["one", "deep-two"]
     source.refresh_from_db()
     assert source.scanned_at is not None
@@ -61,14 +64,14 @@ def test_added_changed_unchanged_removed(folder: Path) -> None:
 
 def test_what_a_person_archived_or_renamed_stays_so(folder: Path) -> None:
     write_checkpoint(folder / "one.safetensors")
-    source = source_add(str(folder))
-    source_scan(source)
+    source = folder_add(str(folder))
+    scan(source)
     model = Model.objects.get()
     Model.objects.update(title="My own title")
     model_archive(model)
-    assert source_scan(source).unchanged == ["one"]
+    assert scan(source).unchanged == 1
     write_checkpoint(folder / "one.safetensors", seed=5)
-    assert source_scan(source).changed == ["one"]
+    assert scan(source).changed == ["one"]
     model.refresh_from_db()
     assert model.archived_at is not None
     assert model.title == "My own title"
@@ -76,23 +79,23 @@ def test_what_a_person_archived_or_renamed_stays_so(folder: Path) -> None:
 
 def test_unchanged_file_is_not_read_again(folder: Path) -> None:
     path = write_checkpoint(folder / "one.safetensors")
-    source = source_add(str(folder))
-    source_scan(source)
+    source = folder_add(str(folder))
+    scan(source)
     state = path.stat()
     bytes_before = path.read_bytes()
     path.write_bytes(bytes_before[:-4] + b"\x00\x00\x80\x3f")
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert source_scan(source).unchanged == ["one"]  # same size and time: trusted without reading
+    assert scan(source).unchanged == 1  # same size and time: trusted without reading
     os.utime(path)
-    assert source_scan(source).changed == ["one"]
+    assert scan(source).changed == ["one"]
 
 
 def test_touched_file_is_read_once_and_then_trusted(folder: Path) -> None:
     path = write_checkpoint(folder / "one.safetensors")
-    source = source_add(str(folder))
-    source_scan(source)
+    source = folder_add(str(folder))
+    scan(source)
     os.utime(path, ns=(1, 12345))
-    assert source_scan(source).unchanged == ["one"]
+    assert scan(source).unchanged == 1
     assert File.objects.get().modified_ns == 12345
 
 
@@ -104,7 +107,7 @@ def test_folder_of_a_hub_is_one_model_with_its_facts(folder: Path) -> None:
     (home / "README.md").write_text(
         "---\nlicense: apache-2.0\npipeline_tag: image-classification\ntags:\n- x\n---\n# Tiny\n"
     )
-    report = source_scan(source_add(str(folder)))
+    report = scan(folder_add(str(folder)))
     assert report.added == ["org-tiny-net"]
     model = Model.objects.get()
     assert (model.title, model.architecture, model.licence) == ("tiny-net", "TinyNet", "apache-2.0")
@@ -126,13 +129,13 @@ def test_sharded_index_is_one_model_and_a_missing_shard_marks_it(folder: Path) -
     index = {"metadata": {}, "weight_map": {f"layer{number}.weight": name for number, name in enumerate(names)}}
     (home / "model.safetensors.index.json").write_text(json.dumps(index))
     (home / "config.json").write_text("{}")
-    source = source_add(str(folder))
-    assert source_scan(source).added == ["sharded"]
+    source = folder_add(str(folder))
+    assert scan(source).added == ["sharded"]
     model = Model.objects.select_related("current_revision").get()
     assert model.current_revision is not None
     assert sorted(model_ref(model.current_revision).tensors) == ["layer0.weight", "layer1.weight"]
     (home / names[1]).unlink()
-    report = source_scan(source)
+    report = scan(source)
     assert report.changed == ["sharded"]
     assert report.marked == {
         "sharded": "The shard model-00002-of-00002.safetensors is missing. Copy it into the folder, then scan again."
@@ -142,18 +145,18 @@ def test_sharded_index_is_one_model_and_a_missing_shard_marks_it(folder: Path) -
 def test_shards_without_configuration_are_one_model(folder: Path) -> None:
     for number in (1, 2):
         save_file({f"w{number}": np.ones(3, np.float32)}, folder / f"net-{number:05d}-of-00002.safetensors")
-    assert source_scan(source_add(str(folder))).added == ["net"]
+    assert scan(folder_add(str(folder))).added == ["net"]
 
 
 def test_names_that_meet_get_numbers_and_keep_them(folder: Path) -> None:
     write_checkpoint(folder / "a_b.safetensors", seed=1)
     write_checkpoint(folder / "a-b.safetensors", seed=2)
     write_checkpoint(folder / "a" / "b.safetensors", seed=3)
-    source = source_add(str(folder))
-    assert source_scan(source).added == ["a-b", "a-b-2", "a-b-3"]
+    source = folder_add(str(folder))
+    assert scan(source).added == ["a-b", "a-b-2", "a-b-3"]
     (folder / "a-b.safetensors").unlink()
-    report = source_scan(source)
-    assert len(report.unchanged) == 2
+    report = scan(source)
+    assert report.unchanged == 2
     assert len(report.removed) == 1
     assert report.changed == []
 
@@ -165,7 +168,7 @@ def test_links_out_of_the_folder_are_refused(folder: Path, tmp_path: Path) -> No
     (folder / "escape-folder").symlink_to(outside.parent, target_is_directory=True)
     (folder / "linked.safetensors").symlink_to(inside)
     (folder / "nowhere.safetensors").symlink_to(folder / "gone.safetensors")
-    report = source_scan(source_add(str(folder)))
+    report = scan(folder_add(str(folder)))
     assert report.added == ["blobs-inside", "linked"]
     assert set(report.refused) == {"escape.safetensors", "escape-folder", "nowhere.safetensors"}
     assert "leads out of the folder" in report.refused["escape.safetensors"]
@@ -175,7 +178,7 @@ def test_links_out_of_the_folder_are_refused(folder: Path, tmp_path: Path) -> No
 def test_loop_of_links_ends(folder: Path) -> None:
     write_checkpoint(folder / "one.safetensors")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
-    assert source_scan(source_add(str(folder))).added == ["one"]
+    assert scan(folder_add(str(folder))).added == ["one"]
 
 
 def test_corrupt_file_is_listed_and_marked(folder: Path) -> None:
@@ -184,7 +187,7 @@ def test_corrupt_file_is_listed_and_marked(folder: Path) -> None:
     bad.write_bytes(bad.read_bytes()[:60])
     (folder / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
     (folder / "data.bin").write_bytes(b"\x01\x02\x03")
-    report = source_scan(source_add(str(folder)))
+    report = scan(folder_add(str(folder)))
     assert report.added == ["bad", "good", "page"]
     assert set(report.marked) == {"bad", "page"}
     assert "web page" in report.marked["page"]
@@ -196,7 +199,7 @@ def test_hostile_pickle_is_not_run(folder: Path, tmp_path: Path) -> None:
     mark = tmp_path / "was-run"
     (folder / "evil.pkl").write_bytes(b"cos\nsystem\n(S'touch " + str(mark).encode() + b"'\ntR.")
     (folder / "evil.pt").write_bytes(b"cos\nsystem\n(S'touch " + str(mark).encode() + b"'\ntR.")
-    report = source_scan(source_add(str(folder)))
+    report = scan(folder_add(str(folder)))
     assert not mark.exists()
     assert set(report.marked) | set(report.refused) == {"evil", "evil.pkl"}
 
@@ -208,12 +211,12 @@ def test_tfjs_folder_is_one_model(folder: Path) -> None:
     weights = [{"name": "dense/kernel", "shape": [2, 3], "dtype": "float32"}]
     manifest = [{"paths": ["group1-shard1of1.bin"], "weights": weights}]
     (home / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
-    report = source_scan(source_add(str(folder)))
+    report = scan(folder_add(str(folder)))
     assert (report.added, report.marked) == (["web"], {})
 
 
 def test_empty_folder_says_so(folder: Path) -> None:
-    assert source_scan(source_add(str(folder))).sentence == "No model found."
+    assert scan(folder_add(str(folder))).sentence == "No model found."
     assert folder_search(folder).candidates == []
 
 
@@ -223,43 +226,43 @@ def test_empty_folder_says_so(folder: Path) -> None:
 )
 def test_wrong_folder_is_refused_with_a_sentence(place: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
-        source_add(place)
+        folder_add(place)
     assert caught.value.field == "location"
 
 
 def test_folder_is_added_once(folder: Path) -> None:
-    assert source_add(str(folder)) == source_add(f"{folder}/")
+    assert folder_add(str(folder)) == folder_add(f"{folder}/")
     assert Source.objects.count() == 1
 
 
 def test_folder_that_went_away_changes_nothing(folder: Path) -> None:
     write_checkpoint(folder / "one.safetensors")
-    source = source_add(str(folder))
-    source_scan(source)
+    source = folder_add(str(folder))
+    scan(source)
     folder.rename(folder.with_name("elsewhere"))
     with pytest.raises(UserError, match="Is its disk mounted"):
-        source_scan(source)
+        scan(source)
     assert model_list().count() == 1
 
 
 def test_scan_as_a_job(folder: Path) -> None:
     write_checkpoint(folder / "one.safetensors")
     (folder / "data.bin").write_bytes(b"\x01")
-    source = source_add(str(folder))
+    source = folder_add(str(folder))
     context = LocalContext()
-    outcome = SOURCE_SCAN.load()(SourceScanSpec(source=source.pk), context)
+    outcome = SOURCE_SYNC.load()(SourceSyncSpec(source=source.pk), context)
     assert outcome.summary["sentence"] == "1 added, 1 refused."
     assert outcome.tables["report"].rows[0] == ("one", "added")
     assert context.progress[:2] == (1, 1)
     assert "data.bin" in context.lines[0]
     with pytest.raises(UserError, match="was deleted"):
-        SOURCE_SCAN.load()(SourceScanSpec(source=source.pk + 1), context)
+        SOURCE_SYNC.load()(SourceSyncSpec(source=source.pk + 1), context)
 
 
 def test_scan_command(folder: Path) -> None:
     write_checkpoint(folder / "one.safetensors")
     out = StringIO()
-    call_command("scan", str(folder), stdout=out)
+    call_command("sync", str(folder), stdout=out)
     assert out.getvalue().splitlines() == ["added  one", "1 added."]
-    with pytest.raises(CommandError, match="full path"):
-        call_command("scan", "relative")
+    with pytest.raises(CommandError, match="There is no source 'relative'"):
+        call_command("sync", "relative")

@@ -18,10 +18,10 @@ from hubapp.catalog.services import (
     model_archive,
     model_delete,
     model_restore,
-    source_add,
-    source_scan,
 )
+from hubapp.catalog.sources import folder_add
 from tests.catalog.conftest import DatasetMaker, ModelMaker, write_checkpoint
+from tests.catalog.scans import scan
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +67,7 @@ def test_delete_leaves_a_folders_files_alone(
     folder: Path, files_dir: Path, django_capture_on_commit_callbacks: Any
 ) -> None:
     path = write_checkpoint(folder / "models" / "abc" / "net.safetensors")
-    source_scan(source_add(str(folder)))
+    scan(folder_add(str(folder)))
     with django_capture_on_commit_callbacks(execute=True):
         model_delete(Model.objects.get())
     assert path.exists()
