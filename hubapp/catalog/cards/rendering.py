@@ -58,8 +58,10 @@ _CLASSES = {
     "td": set(_ALIGNED.values()),
     "th": set(_ALIGNED.values()),
 }
+_REL = "nofollow noopener noreferrer ugc"
 _VALUES = {
     "id": _ANCHOR,
+    "rel": re.compile(re.escape(_REL)),  # which the sanitiser itself puts there, before it asks
     "tabindex": re.compile("0"),
     "role": re.compile("region"),
     "aria-label": re.compile(r"Table [0-9]{1,6} of the card"),
@@ -87,7 +89,7 @@ def card_html(body: str, *, base_url: str = "") -> SafeString:
         attributes=_ATTRIBUTES,
         attribute_filter=_allowed,
         url_schemes={"http", "https", "mailto"},
-        link_rel="nofollow noopener noreferrer ugc",
+        link_rel=_REL,
     )
     return mark_safe(cleaned + (_TOO_LONG if len(body) > MAX_CARD_CHARACTERS else ""))  # noqa: S308 - sanitised above
 
