@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Prefetch, Q, QuerySet
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404
 
 from hubapp.catalog.filters import FACETS, ModelQuery
-from hubapp.catalog.models import Dataset, DatasetRevision, File, Modality, Model, Revision, Source, Tensor
+from hubapp.catalog.models import Dataset, DatasetRevision, Modality, Model, Revision, Source, Tensor
 from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef
 
 MODEL_ORDERS: dict[str, tuple[Any, ...]] = {
@@ -174,21 +175,31 @@ class UnknownName(Http404):
         self.near = list(near)
 
 
-def model_detail(slug: str) -> Model:
-    """A model with its source, current revision and its files; raises UnknownName (a 404) with near names."""
-    files = Prefetch("current_revision__files", queryset=File.objects.order_by("-is_weights", "path"))
-    found = Model.objects.filter(slug=slug).select_related("current_revision", "source").prefetch_related(files)
-    model: Model | None = found.first()
+def model_detail(slug: str, user: User | AnonymousUser | None) -> Model:
+    """A model with its source, the hub's record and its current revision, in one query.
+
+    Raises UnknownName (a 404) with near names; a model that this person may not know of is as unknown as any other.
+    """
+    found = Model.objects.visible_to(user).filter(slug=slug).defer("search", "facets", "card_words")
+    model: Model | None = found.select_related("current_revision", "source", "hub_record").first()
     if model is None:
-        raise UnknownName("model", slug, near_slugs(slug, Model.objects.values_list("slug", flat=True)))
+        raise UnknownName("model", slug, near_slugs(slug, _neighbours(slug, user)))
     if model.current_revision is not None:
         model.current_revision.model = model
     return model
 
 
-def tensor_list(revision: Revision) -> QuerySet[Tensor]:
-    """The tensors of a revision in the order of its files."""
-    return Tensor.objects.filter(revision=revision).order_by("position")
+def tensor_list(revision: Revision, *, text: str = "") -> QuerySet[Tensor]:
+    """The tensors of a revision in the order of its files; `text` is a part of their names."""
+    tensors = Tensor.objects.filter(revision=revision).order_by("position")
+    return tensors.filter(name__icontains=text) if text else tensors
+
+
+def _neighbours(slug: str, user: User | AnonymousUser | None) -> list[str]:
+    """Names that stand near in the order of names."""
+    names = Model.objects.visible_to(user).values_list("slug", flat=True)
+    after = names.filter(slug__gte=slug[:3]).order_by("slug")[:200]
+    return [*names.filter(slug__lt=slug[:3]).order_by("-slug")[:50], *after]
 
 
 def dataset_list(*, with_archived: bool = False) -> QuerySet[Dataset]:

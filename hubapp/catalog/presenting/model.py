@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from hubapp.catalog.models import Dataset, File, Model, Revision, Tensor
-from hubapp.catalog.selectors import Fit
-from workers.kit import LOADERS, JobEntry
+from hubapp.catalog.described import RecordData, parameters_by_dtype
+from hubapp.catalog.models import File, Model, Revision, Source, Tensor
 
 PICKLED_FORMATS = {"torch-zip", "torch-legacy", "numpy-pickle"}
 FORMAT_TITLES = {
@@ -19,6 +18,7 @@ FORMAT_TITLES = {
     "onnx": "ONNX",
     "npz": "numpy archive",
     "tfjs": "TensorFlow.js",
+    "gguf": "GGUF",
 }
 
 
@@ -26,6 +26,48 @@ def format_titles(files: Iterable[File]) -> list[str]:
     """The weight formats of a revision in words, each once."""
     known = [FORMAT_TITLES[file.format] for file in files if file.is_weights and file.format in FORMAT_TITLES]
     return list(dict.fromkeys(known))
+
+
+HUB_FORMATS = {"pytorch": "PyTorch", "keras": "Keras", "flax": "Flax", "tflite": "TFLite"}
+_OWN_TAGS = re.compile(r"(?:base_model|license|dataset|arxiv|region|doi|diffusers|model-index|endpoints_\w+)(?::|$)")
+MOST_TAGS = 40
+
+
+def formats_of(model: Model, files: Sequence[File]) -> list[str]:
+    """The weight formats in words: of the files that were read, else as the record has them."""
+    return format_titles(files) or [HUB_FORMATS.get(name, FORMAT_TITLES.get(name, name)) for name in model.formats]
+
+
+def topics_of(model: Model) -> list[str]:
+    """Its tags but for those that say what the page says elsewhere."""
+    said = {model.task, model.library, *model.languages}
+    return [tag for tag in model.tags if not _OWN_TAGS.match(tag) and tag not in said]
+
+
+def dtypes_of(revision: Revision | None, record: RecordData) -> list[tuple[str, int]]:
+    """Parameters by number type, the most first: of the headers that were read, else as the hub counted them."""
+    own = revision.parameters_by_dtype if revision is not None else {}
+    counts = {str(name): count for name, count in own.items() if isinstance(count, int) and count}
+    return sorted((counts or parameters_by_dtype(record)).items(), key=lambda pair: -pair[1])
+
+
+def hub_address(model: Model) -> str:
+    """The model's page at its hub; "" where there is none, or where the hub lies in a private network."""
+    source = model.source
+    is_public = source.kind == Source.Kind.HUB and not source.allows_private
+    return f"{source.location.rstrip('/')}/{model.slug}" if is_public and source.location.startswith("https://") else ""
+
+
+def card_base_url(model: Model) -> str:
+    """What relative links of a card count from."""
+    address = hub_address(model)
+    return f"{address}/blob/{model.sha or 'main'}/" if address else ""
+
+
+def first_sentence(text: str, *, most: int = 300) -> str:
+    """The first sentence of a text, cut where it has no end."""
+    found = re.match(rf"(.{{20,{most}}}?[.!?])(?:\s|$)", text)
+    return found[1] if found else (text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0]} …")
 
 
 def safety_sentence(files: Iterable[File]) -> str:
@@ -39,43 +81,6 @@ def safety_sentence(files: Iterable[File]) -> str:
     if formats & set(FORMAT_TITLES):
         return "The format holds numbers only: loading it runs no code."
     return "The format is not known, so nothing was read."
-
-
-def loading_snippet(model: Model, revision: Revision) -> str:
-    """Python that opens this very revision: with its loader where it has one, else its tensors one at a time."""
-    head = (
-        "# in `python manage.py shell`\n"
-        "from hubapp.catalog.models import Revision\n"
-        "from hubapp.catalog.selectors import model_ref\n"
-    )
-    get = f'revision = Revision.objects.get(model__slug="{model.slug}",\n    digest="{revision.digest}")\n'
-    if revision.loader not in LOADERS:
-        return (
-            "# in `python manage.py shell`\n"
-            "from pathlib import Path\n"
-            "from hubapp.catalog.models import Revision\n"
-            "from hubapp.catalog.selectors import model_ref\n"
-            "from workers.sources.checkpoints import iter_tensors\n\n"
-            f"{get}"
-            "for header, array in iter_tensors([Path(file) for file in model_ref(revision).files]):\n"
-            "    print(header.name, array.shape, array.dtype)"
-        )
-    examples = {
-        "image": (
-            "import numpy as np",
-            "np.zeros((1, 28, 28), dtype=np.uint8)  # grey images, or (n, h, w, 3) for RGB",
-            ", image_size=112",
-        ),
-        "text": ("", '["a sentence", "another one"]', ""),
-        "series": ("import numpy as np", "np.random.rand(1, 1, 150).astype(np.float32)  # (n, channels, length)", ""),
-    }
-    imports, items, options = examples.get(model.modality, ("", "...", ""))
-    return (
-        f"{head}from workers.kit import LOADERS\n{imports + chr(10) if imports else ''}\n{get}"
-        f'encoder = LOADERS.get("{revision.loader}").load()(model_ref(revision), device="cpu")\n'
-        f"items = {items}\n"
-        f"features = encoder.encode(items{options})  # (n, dimensions) float32"
-    )
 
 
 CONFIG_TITLES = {
@@ -98,67 +103,16 @@ def config_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(CONFIG_TITLES.get(name, name), text) for name, text in zip(names, texts, strict=True)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnalysisRow:
-    """A data set with what can run on the model's features of it; `reason` where one sentence speaks for the row."""
-
-    dataset: Dataset
-    fits: Sequence[Fit]
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnalysisMatrix:
-    """Everything that can or cannot be run on a model; `reason` where one sentence speaks for every data set."""
-
-    of_model: Sequence[Fit]
-    entries: Sequence[JobEntry]
-    rows: Sequence[AnalysisRow]
-    reason: str
-
-
-def analysis_matrix(fits: Sequence[Fit], datasets: Sequence[Dataset]) -> AnalysisMatrix:
-    """The fits of one model by data set: those that fit come first, the rest with their reasons."""
-    of_model = [fit for fit in fits if fit.dataset is None]
-    by_dataset: dict[str, list[Fit]] = {}
-    for fit in fits:
-        if fit.dataset is not None and fit.model is not None:
-            by_dataset.setdefault(fit.dataset.name, []).append(fit)
-    rows = []
-    for dataset in datasets:
-        own = by_dataset.get(dataset.slug, [])
-        reasons = {fit.reason for fit in own}
-        shared = next(iter(reasons)) if len(reasons) == 1 else None
-        rows.append(AnalysisRow(dataset=dataset, fits=own, reason=shared or ""))
-    rows.sort(key=lambda row: bool(row.reason))
-    entries = [fit.entry for fit in rows[0].fits] if rows else []
-    shared_reasons = {row.reason for row in rows}
-    return AnalysisMatrix(
-        of_model=of_model,
-        entries=entries,
-        rows=rows,
-        reason=next(iter(shared_reasons)) if len(shared_reasons) == 1 else "",
-    )
-
-
-def fit_json(fit: Fit) -> dict[str, Any]:
-    """One fit for a twin."""
-    return {
-        "analysis": fit.entry.name,
-        "model": fit.model.name if fit.model else None,
-        "dataset": fit.dataset.name if fit.dataset else None,
-        "fits": fit.is_fit,
-        "reason": fit.reason,
-    }
-
-
-def revision_json(revision: Revision, *, tensors: Iterable[Tensor]) -> dict[str, Any]:
+def revision_json(revision: Revision, *, files: Iterable[File], tensors: Iterable[Tensor]) -> dict[str, Any]:
     """A revision with its files and tensors, as the model's twin gives it."""
     return {
         "digest": revision.digest,
+        "commit": revision.commit,
+        "is_local": revision.is_local,
         "loader": revision.loader,
         "config": revision.config,
         "parameters": revision.parameters,
+        "parameters_by_dtype": revision.parameters_by_dtype,
         "size_bytes": revision.size_bytes,
         "error": revision.error_message,
         "created_at": revision.created_at,
@@ -169,8 +123,10 @@ def revision_json(revision: Revision, *, tensors: Iterable[Tensor]) -> dict[str,
                 "size_bytes": file.size_bytes,
                 "format": file.format,
                 "is_weights": file.is_weights,
+                "safety": file.safety,
+                "safety_note": file.safety_note,
             }
-            for file in revision.files.all()
+            for file in files
         ],
         "tensors": [
             {"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype, "parameters": tensor.parameters}

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from hubapp.catalog import services
 from hubapp.catalog.presenting import datasets as presenting
-from hubapp.catalog.presenting.model import fit_json
+from hubapp.catalog.presenting.analyses import fit_json
 from hubapp.catalog.selectors import dataset_detail, dataset_list, dataset_ref, which_fit
 from hubapp.catalog.views.answers import CHANGES, near_names, staff_only
 from hubapp.ui.pages import page
