@@ -1,34 +1,22 @@
-"""Reading the catalogue: references for jobs, lists with their facets, details, and which analysis fits what."""
+"""Reading the catalogue: references for jobs, lists, details, and which analysis fits what."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404
 
-from hubapp.catalog.filters import FACETS, ModelQuery
-from hubapp.catalog.models import Dataset, DatasetRevision, Modality, Model, Revision, Source, Tensor
+from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Tensor
+from hubapp.catalog.search import model_list as model_list
+from hubapp.catalog.search import near_models
 from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef
-
-MODEL_ORDERS: dict[str, tuple[Any, ...]] = {
-    "name": (Lower("title"), "slug"),
-    "-name": (Lower("title").desc(), "-slug"),
-    "parameters": (F("current_revision__parameters").asc(nulls_last=True), "slug"),
-    "-parameters": (F("current_revision__parameters").desc(nulls_last=True), "slug"),
-    "size": (F("current_revision__size_bytes").asc(nulls_last=True), "slug"),
-    "-size": (F("current_revision__size_bytes").desc(nulls_last=True), "slug"),
-    "-newest": ("created_at", "id"),
-    "newest": ("-created_at", "-id"),
-}
-SEARCHED = ("title", "slug", "author", "task", "architecture", "meaning")
 
 
 def file_path(location: str) -> Path:
@@ -70,95 +58,6 @@ def revisions_for_refs(revisions: QuerySet[Revision]) -> QuerySet[Revision]:
     return revisions.select_related("model").prefetch_related("files", "tensors")
 
 
-def _model_matches(query: ModelQuery, *, without: str = "") -> Q:
-    """Conditions of a search; `without` names a facet to leave out."""
-    matches = Q(archived_at__isnull=not query.is_archived)
-    for word in query.q.split():
-        any_field = Q()
-        for field in SEARCHED:
-            any_field |= Q(**{f"{field}__icontains": word})
-        matches &= any_field
-    for facet in FACETS:
-        if facet != without and (values := query.chosen(facet)):
-            matches &= Q(**{f"{facet}__in": values})
-    return matches
-
-
-def model_list(query: ModelQuery | Mapping[str, Any] | str | None = None) -> QuerySet[Model]:
-    """Models that a search finds, in its order, each with its current revision.
-
-    `query` is a ModelQuery, a QueryDict or mapping of the list page's parameters, or their text
-    ("q=net&modality=image"); None finds every model that is not archived.
-    """
-    parsed = query if isinstance(query, ModelQuery) else ModelQuery.parse(query)
-    return (
-        Model.objects.filter(_model_matches(parsed))
-        .select_related("current_revision", "source")
-        .order_by(*MODEL_ORDERS[parsed.sort])
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FacetValue:
-    """One value of a facet: how many models it would leave, and whether it is chosen."""
-
-    value: str
-    label: str
-    count: int
-    is_chosen: bool
-    url_query: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facet:
-    """A property to narrow a list by, with the values it has under the other choices."""
-
-    name: str
-    title: str
-    values: tuple[FacetValue, ...]
-
-
-def model_facets(query: ModelQuery) -> list[Facet]:
-    """Facets of a search: each counts under the text and the *other* facets, so that a second value can be added."""
-    facets = []
-    for name, title in FACETS.items():
-        chosen = query.chosen(name)
-        rows = (
-            Model.objects.filter(_model_matches(query, without=name))
-            .values_list(name)
-            .annotate(count=Count("id"))
-            .order_by("-count", name)
-        )
-        counts = dict(rows)
-        counts |= {value: 0 for value in chosen if value not in counts}
-        facets.append(
-            Facet(
-                name=name,
-                title=title,
-                values=tuple(
-                    FacetValue(
-                        value=value,
-                        label=facet_label(name, value),
-                        count=count,
-                        is_chosen=value in chosen,
-                        url_query=query.toggled(name, value).urlencode(),
-                    )
-                    for value, count in counts.items()
-                ),
-            )
-        )
-    return facets
-
-
-def facet_label(name: str, value: str) -> str:
-    """What a page calls a facet's value."""
-    if not value:
-        return "not stated"
-    if name == "modality" and value in Modality.values:
-        return str(Modality(value).label)
-    return value.replace("-", " ") if name == "task" else value
-
-
 def near_slugs(slug: str, known: Iterable[str]) -> list[str]:
     """Up to three known slugs that resemble the one that was not found."""
     names = list(known)
@@ -183,7 +82,7 @@ def model_detail(slug: str, user: User | AnonymousUser | None) -> Model:
     found = Model.objects.visible_to(user).filter(slug=slug).defer("search", "facets", "card_words")
     model: Model | None = found.select_related("current_revision", "source", "hub_record").first()
     if model is None:
-        raise UnknownName("model", slug, near_slugs(slug, _neighbours(slug, user)))
+        raise UnknownName("model", slug, near_models(slug, user))
     if model.current_revision is not None:
         model.current_revision.model = model
     return model
@@ -193,13 +92,6 @@ def tensor_list(revision: Revision, *, text: str = "") -> QuerySet[Tensor]:
     """The tensors of a revision in the order of its files; `text` is a part of their names."""
     tensors = Tensor.objects.filter(revision=revision).order_by("position")
     return tensors.filter(name__icontains=text) if text else tensors
-
-
-def _neighbours(slug: str, user: User | AnonymousUser | None) -> list[str]:
-    """Names that stand near in the order of names."""
-    names = Model.objects.visible_to(user).values_list("slug", flat=True)
-    after = names.filter(slug__gte=slug[:3]).order_by("slug")[:200]
-    return [*names.filter(slug__lt=slug[:3]).order_by("-slug")[:50], *after]
 
 
 def dataset_list(*, with_archived: bool = False) -> QuerySet[Dataset]:
@@ -216,13 +108,6 @@ def dataset_detail(slug: str) -> Dataset:
     if dataset.current_revision is not None:
         dataset.current_revision.dataset = dataset
     return dataset
-
-
-def source_list() -> QuerySet[Source]:
-    """Sources with how many models each has that are not archived (`model_count`)."""
-    return Source.objects.annotate(model_count=Count("models", filter=Q(models__archived_at__isnull=True))).order_by(
-        "kind", "title"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

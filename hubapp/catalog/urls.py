@@ -3,12 +3,18 @@
 from django.urls import URLPattern, path
 
 import hubapp.ui.converters  # noqa: F401 (registers "name")
-from hubapp.catalog.views import datasets, lineage, model, model_list, papers, sources
+from hubapp.catalog.views import datasets, lineage, model, model_list, papers, searches, sources
 from hubapp.ui.pages import page_paths
 
 app_name = "catalog"
 urlpatterns: list[URLPattern] = [
     *page_paths("models/", model_list.model_list_page, name="model_list"),
+    path("models.csv", model_list.model_table, name="model_table"),
+    path("models.atom", model_list.model_feed, name="model_feed"),
+    *page_paths("searches/", searches.search_list_page, name="search_list"),
+    path("searches/notices", searches.search_notices, name="search_notices"),
+    path("change/searches/save/", searches.search_save, name="search_save"),
+    path("change/searches/<str:action>/<int:pk>/", searches.search_change, name="search_change"),
     *page_paths("models/<name:slug>/", model.model_page, name="model_detail"),
     path("charts/models/<str:what>/<name:slug>.json", model.model_chart, name="model_chart"),
     path("change/models/<str:action>/<name:slug>/", model.model_change, name="model_change"),

@@ -1,0 +1,122 @@
+"""The facets of the model list and what pages call their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hubapp.catalog.filters import FACETS, FIXED, ModelQuery
+from hubapp.catalog.models import Modality
+from hubapp.catalog.search.counting import Counts, rounded
+
+SHOWN = 8  # values that are seen at once; the others unfold
+OPEN = frozenset({"modality", "task", "library", "licence", "size"})
+SIZE_LABELS = {
+    "0-10M": "under 10 M",
+    "10M-100M": "10 M to 100 M",
+    "100M-1B": "100 M to 1 G",
+    "1B-3B": "1 G to 3 G",
+    "3B-10B": "3 G to 10 G",
+    "10B-30B": "10 G to 30 G",
+    "30B-100B": "30 G to 100 G",
+    "100B-": "100 G and more",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacetValue:
+    """One value of a facet: how many models it would leave (None: not known), and whether it is chosen."""
+
+    value: str
+    label: str
+    count: int | None
+    is_exact: bool
+    is_chosen: bool
+    url_query: str
+
+    @property
+    def count_words(self) -> str:
+        """The count as pages write it."""
+        if self.count is None:
+            return "–"
+        return f"{self.count:,}" if self.is_exact else rounded(self.count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facet:
+    """A property to narrow a list by, with the values it has under the other choices."""
+
+    name: str
+    title: str
+    values: tuple[FacetValue, ...]
+    is_exact: bool = True
+    is_filtered: bool = False
+
+    @property
+    def first(self) -> Sequence[FacetValue]:
+        """The values that are seen at once: the most frequent, and all chosen ones."""
+        return [one for place, one in enumerate(self.values) if place < SHOWN or one.is_chosen or self.is_filtered]
+
+    @property
+    def more(self) -> Sequence[FacetValue]:
+        """The values that unfold."""
+        return [one for one in self.values if one not in self.first]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a filter of the values helps."""
+        return self.is_filtered or len(self.values) > 3 * SHOWN
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its values are seen at first: of the usual facets, and where one is chosen."""
+        return self.name in OPEN or self.is_filtered or any(one.is_chosen for one in self.values)
+
+
+def facet_of(
+    name: str, query: ModelQuery, *, counts: Counts, is_exact: bool, known: Sequence[str] | None = None
+) -> Facet:
+    """A facet with its values, the most frequent first; of those with `known`, or else holding `query.like` only."""
+    start = f"{name}="
+    own = {key[len(start) :]: count for key, count in counts.items() if key.startswith(start)}
+    chosen = query.chosen(name)
+    is_filtered = query.of == name and bool(query.like)
+    if is_filtered:
+        own = {value: own.get(value, 0 if is_exact else None) for value in [*own, *(known or ()), *chosen]}
+        like = query.like.lower()
+        own = {
+            value: count for value, count in own.items()
+            if value in chosen or like in value.lower() or like in facet_label(name, value).lower()
+        }  # fmt: skip
+    own |= {value: 0 if is_exact else None for value in chosen if value not in own}
+    if name == "size":
+        own = {value: own[value] for value in (*FIXED["size"][1:], "") if value in own}
+    without = query.changed(of="", like="")
+    return Facet(
+        name=name,
+        title=FACETS[name],
+        is_exact=is_exact,
+        is_filtered=is_filtered,
+        values=tuple(
+            FacetValue(
+                value=value,
+                label=facet_label(name, value),
+                count=count,
+                is_exact=is_exact,
+                is_chosen=value in chosen,
+                url_query=without.toggled(name, value).urlencode(),
+            )
+            for value, count in own.items()
+        ),
+    )
+
+
+def facet_label(name: str, value: str) -> str:
+    """What a page calls a facet's value."""
+    if not value:
+        return {"relation": "no base", "documentation": "not read", "safety": "not read"}.get(name, "not stated")
+    if name == "modality" and value in Modality.values:
+        return str(Modality(value).label)
+    if name == "size":
+        return SIZE_LABELS.get(value, value)
+    return value.replace("-", " ") if name in {"task", "documentation", "safety", "family"} else value

@@ -1,0 +1,137 @@
+"""What a search finds, as one condition that models and their sample share.
+
+Words and facet keys are lexemes of one column, so one GIN index answers both. A word is the beginning of a lexeme, or its
+English stem; words shorter than three letters, which begin too much, have to be whole. Facet keys begin with "=".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.postgres.search import SearchQueryField, SearchVectorField
+from django.db.models import Expression, Lookup, Q
+
+from hubapp.catalog.filters import FACETS, ModelQuery
+from hubapp.catalog.models.model import is_insider
+
+MOST_WORDS = 12
+SHORTEST_BEGINNING = 3
+# Left out of searches that say something else too; the English dictionary drops them from cards and meanings.
+FILLERS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "with",
+    ]
+)
+NOTHING = "'='"  # a lexeme that no model has
+
+
+@SearchVectorField.register_lookup
+class Matches(Lookup):  # type: ignore[type-arg]
+    """`search__matches=TextQuery(…)`: the column holds what the text-search query asks for."""
+
+    lookup_name = "matches"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        """The operator @@ between column and query."""
+        left, left_params = self.process_lhs(compiler, connection)
+        right, right_params = self.process_rhs(compiler, connection)
+        return f"{left} @@ {right}", [*left_params, *right_params]
+
+
+class TextQuery(Expression):
+    """A tsquery of words, each of which must occur, and of facet keys; constant, so that PostgreSQL plans with it."""
+
+    output_field = SearchQueryField()
+
+    def __init__(self, words: tuple[str, ...] = (), keys: str = "") -> None:
+        super().__init__()
+        self.words = words
+        self.keys = keys
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[str]]:
+        """Casts and calls that PostgreSQL folds into one constant."""
+        parts, params = [], []
+        for word in self.words:
+            quoted = quoted_lexeme(word)
+            is_beginning = len(word) >= SHORTEST_BEGINNING or not word.isascii()
+            parts.append("(to_tsquery('pg_catalog.simple', %s) || to_tsquery('pg_catalog.english', %s))")
+            params += [f"{quoted}:*" if is_beginning else quoted, quoted]
+        if self.keys:
+            parts.append("%s::tsquery")
+            params.append(self.keys)
+        return "(" + " && ".join(parts) + ")", params
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a search box, split where the database splits names: "MobileNetV2-resnet18" gives two."""
+    words = list(dict.fromkeys(re.findall(r"[^\W_]+", text.lower())))
+    telling = [word for word in words if word not in FILLERS]
+    return tuple((telling or words)[:MOST_WORDS])
+
+
+def quoted_lexeme(text: str) -> str:
+    """A lexeme as a tsquery writes it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def facet_keys(query: ModelQuery, *, without: str = "") -> str:
+    """The chosen facet values as a tsquery; several of one facet mean any of them. `without` names a facet to leave out."""
+    parts = []
+    for facet in FACETS:
+        if facet != without and (values := query.chosen(facet)):
+            parts.append("(" + " | ".join(quoted_lexeme(f"={facet}={value}") for value in values) + ")")
+    return " & ".join(parts)
+
+
+def matches(query: ModelQuery, *, without: str = "") -> Q:
+    """The condition of a search but for who looks and whether a model is archived; `without` names a facet to leave out."""
+    words, keys = words_of(query.q), facet_keys(query, without=without)
+    if query.q and not words:
+        keys = NOTHING  # signs only
+    found = Q(search__matches=TextQuery(words, keys)) if words or keys else Q()
+    if query.parameters_from is not None:
+        found &= Q(parameters__gte=query.parameters_from)
+    if query.parameters_to is not None:
+        found &= Q(parameters__lte=query.parameters_to)
+    for name, start, end in (
+        ("published_at", query.created_from, query.created_to),
+        ("updated_at", query.updated_from, query.updated_to),
+    ):
+        if start is not None:
+            found &= Q(**{f"{name}__gte": _midnight(start)})
+        if end is not None:
+            found &= Q(**{f"{name}__lt": _midnight(end + dt.timedelta(days=1))})
+    return found
+
+
+def visible(user: User | AnonymousUser | None) -> Q:
+    """The condition that this person may know of a model."""
+    return Q() if is_insider(user) else Q(is_restricted=False)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)

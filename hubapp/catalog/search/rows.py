@@ -1,0 +1,96 @@
+"""The models of one page of a search that finds too many to read them all.
+
+Where matches are frequent, the index of the order is walked and what does not match is passed over. The walk ends when it
+has gone several times as far as it should have, and at the latest after as many models as there are matches: those are
+then read and sorted after all, so that a search whose matches all lie at the far end costs at most twice what it must.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from hubapp.catalog.filters import ModelQuery
+from hubapp.catalog.search.counting import Count, Person, condition, matching_models, relevance, relevance_order
+from hubapp.catalog.search.orders import Order, order_of
+
+RANKED = 200  # of the most popular matches, ordered by relevance × popularity; the others follow by popularity
+SHORTEST_WALK = 4_000
+LONGEST_WALK = 400_000
+PATIENCE = 4  # times the length of a walk over evenly spread matches
+READ = ("archived_at", "is_restricted", "search", "published_at", "updated_at", "parameters")  # by conditions
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    where: str
+    params: list[Any]
+    order: Order
+
+    def columns(self, *more: str) -> str:
+        return ", ".join(dict.fromkeys(["id", "slug", *self.order.columns, *more]))
+
+
+def page_ids(query: ModelQuery, user: Person, count: Count, *, total: int, start: int, size: int) -> list[int]:
+    """The keys of the models at `start` (from 0) and after; `total`: how many models there are in all."""
+    where, params = condition(matching_models(query, user))
+    source = _Source(where=where, params=params, order=order_of(query.order))
+    if query.order == "relevance" and start < RANKED:
+        rank, rank_params = relevance(query)
+        return _ids(source, count, total=total, start=0, size=RANKED, then=(query, rank, rank_params))[
+            start : start + size
+        ]
+    return _ids(source, count, total=total, start=start, size=size)
+
+
+def _ids(
+    source: _Source,
+    count: Count,
+    *,
+    total: int,
+    start: int,
+    size: int,
+    then: tuple[ModelQuery, str, list[Any]] | None = None,
+) -> list[int]:
+    spread = total / max(1, count.value) * (start + size)  # length of the walk if matches are evenly spread
+    if spread > count.value:
+        return _sort(source, start=start, size=size, then=then)
+    steps = round(min(LONGEST_WALK, max(SHORTEST_WALK, min(PATIENCE * spread, count.value))))
+    found = _walk(source, steps=steps, start=start, size=size, then=then)
+    return found if len(found) >= size else _sort(source, start=start, size=size, then=then)
+
+
+def _walk(
+    source: _Source, *, steps: int, start: int, size: int, then: tuple[ModelQuery, str, list[Any]] | None
+) -> list[int]:
+    order = source.order
+    read = source.columns(*READ, "title", "downloads", "likes")
+    inner = f"""
+        SELECT * FROM (
+            SELECT {read} FROM catalog_model WHERE {order.walked} ORDER BY {order.walked_by} LIMIT {steps}
+        ) AS catalog_model WHERE {source.where} LIMIT {size} OFFSET {start}
+    """  # noqa: S608 (made of constants and of Django's own SQL)
+    return _fetch(inner, source.params, then)
+
+
+def _sort(source: _Source, *, start: int, size: int, then: tuple[ModelQuery, str, list[Any]] | None) -> list[int]:
+    inner = f"""
+        WITH matched AS MATERIALIZED (
+            SELECT {source.columns()} FROM catalog_model WHERE {source.where}
+        ), first AS (SELECT id FROM matched ORDER BY {source.order.sorted_by} LIMIT {size} OFFSET {start})
+        SELECT catalog_model.* FROM first JOIN catalog_model USING (id) ORDER BY {source.order.sorted_by}
+    """  # noqa: S608
+    return _fetch(inner, source.params, then)
+
+
+def _fetch(inner: str, params: list[Any], then: tuple[ModelQuery, str, list[Any]] | None) -> list[int]:
+    sql, all_params = f"SELECT id FROM ({inner}) AS found", params  # noqa: S608
+    if then is not None:
+        query, rank, rank_params = then
+        sql = f"SELECT id FROM (SELECT id, slug, {rank} AS relevance FROM ({inner}) AS found) AS ranked ORDER BY {relevance_order(query)}"  # noqa: E501, S608
+        all_params = [*rank_params, *params]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, all_params)
+        return [row[0] for row in cursor.fetchall()]
