@@ -17,8 +17,9 @@ _PICKLES = (
 )
 # Weights, but of formats that can hold code or that are not judged by their name.
 _OTHERS = (
-    ".npz", ".npy", ".h5", ".hdf5", ".keras", ".msgpack", ".pb", ".tflite", ".mlmodel", ".mlpackage", ".ot", ".nemo",
-    ".mar", ".engine", ".plan", ".llamafile", ".caffemodel", ".pdparams", ".params", ".zip", ".7z", ".rar", ".gz",
+    ".npz", ".npy", ".h5", ".hdf5", ".keras", ".msgpack", ".pb", ".tflite", ".mlmodel", ".mlpackage", ".nemo",
+    ".ot",  # codespell:ignore ot
+       ".mar", ".engine", ".plan", ".llamafile", ".caffemodel", ".pdparams", ".params", ".zip", ".7z", ".rar", ".gz",
     ".tgz", ".bz2", ".xz", ".zst", ".exe", ".dll", ".so",
 )
 # fmt: on
