@@ -28,6 +28,11 @@ def model_restore(model: Model) -> None:
     Model.objects.filter(pk=model.pk).update(archived_at=None)
 
 
+def model_mark_analysed(model: Model, *, is_analysed: bool = True) -> None:
+    """Note whether a result of this model is shown, so that the list can be narrowed to such models."""
+    Model.objects.filter(pk=model.pk).exclude(is_analysed=is_analysed).update(is_analysed=is_analysed)
+
+
 def model_delete(model: Model) -> None:
     """Delete a model with its revisions, jobs and results, and its stored files unless another revision has them too.
 

@@ -8,15 +8,28 @@ from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from django import forms
+from django.urls import reverse_lazy
 from pydantic.fields import FieldInfo
 
 from hubapp.catalog.models import Dataset, Model
+from hubapp.jobs.choices import model_here
 from hubapp.jobs.kinds import kind_list
 from hubapp.jobs.models import Schedule
 from hubapp.jobs.services import Pair
-from workers.kit import JobEntry
+from hubapp.jobs.visibility import Person
+from workers.kit import JobEntry, UserError
 
 PREFIX = "p-"
+# A text field that asks for matching models while somebody types; the page holds the list "model-choices".
+MODEL_ATTRS = {
+    "list": "model-choices",
+    "autocomplete": "off",
+    "spellcheck": "false",
+    "hx-get": reverse_lazy("jobs:model_choices"),
+    "hx-trigger": "input changed delay:200ms",
+    "hx-target": "#model-choices",
+    "hx-swap": "innerHTML",
+}
 
 
 def kind_choices() -> list[tuple[str, str]]:
@@ -78,20 +91,32 @@ class SubmitForm(forms.Form):
     """What to run on what."""
 
     kind = forms.ChoiceField(label="Analysis")
-    model = forms.ModelChoiceField(queryset=Model.objects.none(), to_field_name="slug", required=False)
+    model = forms.CharField(
+        max_length=200,
+        required=False,
+        help_text="Type a part of its name: models whose weights lie here are offered.",
+        widget=forms.TextInput(attrs=MODEL_ATTRS),
+    )
     dataset = forms.ModelChoiceField(
         queryset=Dataset.objects.none(), to_field_name="slug", required=False, label="Data set"
     )
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, user: Person, **more: Any) -> None:
         super().__init__(*args, **more)
-        kind, model, dataset = self.fields["kind"], self.fields["model"], self.fields["dataset"]
+        self.user = user
+        kind, dataset = self.fields["kind"], self.fields["dataset"]
         assert isinstance(kind, forms.ChoiceField)  # noqa: S101 - declared above
-        assert isinstance(model, forms.ModelChoiceField)  # noqa: S101
         assert isinstance(dataset, forms.ModelChoiceField)  # noqa: S101
         kind.choices = kind_choices()
-        model.queryset = Model.objects.filter(archived_at__isnull=True, current_revision__isnull=False)
         dataset.queryset = Dataset.objects.filter(archived_at__isnull=True, current_revision__isnull=False)
+
+    def clean_model(self) -> Model | None:
+        """The model of that name, if one is named."""
+        slug = self.cleaned_data["model"]
+        try:
+            return model_here(slug, self.user) if slug else None
+        except UserError as error:
+            raise forms.ValidationError(error.message) from None
 
     def pair(self) -> Pair:
         """The current revisions of what was chosen; call after `is_valid`."""
@@ -117,7 +142,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "cron": "Minute, hour, day of month, month, day of week: “30 2 * * *” is 02:30 each day.",
             "timezone": "For example Europe/Berlin or UTC.",
-            "search": "What follows the “?” in the address of a search for models, e.g. modality=image. Empty: all.",
+            "title": "Anybody can read it.",
+            "search": "What follows the “?” in the address of a search for models, e.g. modality=image. Empty: all. "
+            "Only models whose weights lie here are taken.",
         }
         widgets = {"datasets": forms.CheckboxSelectMultiple}
 

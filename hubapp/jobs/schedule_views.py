@@ -15,8 +15,9 @@ from hubapp.catalog.models import Dataset
 from hubapp.jobs import selectors, services
 from hubapp.jobs.forms import ScheduleForm
 from hubapp.jobs.kinds import kind_title
-from hubapp.jobs.models import Job, Schedule
+from hubapp.jobs.models import Schedule
 from hubapp.jobs.views import see_other, tell_if_unsent
+from hubapp.jobs.visibility import jobs_visible_to, schedules_visible_to
 from hubapp.ui.pages import page
 from workers.kit import UserError
 
@@ -26,7 +27,7 @@ RUNS_SHOWN = 20
 @require_safe
 def schedule_list(request: HttpRequest) -> HttpResponse:
     """Every schedule with its next run."""
-    schedules = list(selectors.schedule_list().prefetch_related("datasets"))
+    schedules = list(selectors.schedule_list(request.user).prefetch_related("datasets"))
     rows = [
         {"schedule": row, "kind_title": kind_title(row.kind), "next": next(iter(selectors.schedule_next(row)), None)}
         for row in schedules
@@ -44,12 +45,13 @@ def schedule_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def schedule_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One schedule: what it covers, its next five runs, its past runs."""
-    schedule = get_object_or_404(Schedule.objects.prefetch_related("datasets"), pk=pk)
-    runs = selectors.job_rows(Job.objects.filter(schedule=schedule, is_parent=True)[:RUNS_SHOWN])
+    schedule = get_object_or_404(schedules_visible_to(request.user).prefetch_related("datasets"), pk=pk)
+    batches = jobs_visible_to(request.user).filter(schedule=schedule, is_parent=True)
+    runs = selectors.job_rows(batches.select_related("requested_by")[:RUNS_SHOWN], request.user)
     context = {
         "schedule": schedule,
         "kind_title": kind_title(schedule.kind),
-        "scope": selectors.schedule_scope(schedule),
+        "scope": selectors.schedule_scope(schedule, request.user),
         "next_runs": selectors.schedule_next(schedule),
         "runs": runs,
     }

@@ -13,9 +13,11 @@ from django.conf import settings
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
-from hubapp.jobs.kinds import kind_list, kind_title
+from hubapp.catalog.models.model import is_insider
+from hubapp.jobs.kinds import kind_get, kind_list, kind_title
 from hubapp.jobs.models import Job, LogLine, Schedule
-from hubapp.jobs.services import claimable, runs_next, schedule_pairs
+from hubapp.jobs.services import MOST_MODELS, claimable, runs_next, schedule_models
+from hubapp.jobs.visibility import Person, children_visible_to, jobs_visible_to, links_cut, schedules_visible_to
 from workers.kit import UserError
 
 LOG_TAIL = 200
@@ -62,13 +64,15 @@ class JobQuery:
         return text[0].upper() + text[1:]
 
 
-def job_list(query: JobQuery) -> QuerySet[Job]:
-    """The jobs that a search finds, newest first."""
-    return _found(query).filter(Q(status=query.status) if query.status else Q())
+def job_list(query: JobQuery, user: Person) -> QuerySet[Job]:
+    """The jobs that a search finds and this person may know of, newest first."""
+    return _found(query, user).filter(Q(status=query.status) if query.status else Q())
 
 
-def _found(query: JobQuery) -> QuerySet[Job]:
-    jobs = Job.objects.select_related("revision__model", "dataset_revision__dataset", "requested_by", "parent")
+def _found(query: JobQuery, user: Person) -> QuerySet[Job]:
+    jobs = jobs_visible_to(user).select_related(
+        "revision__model", "dataset_revision__dataset", "requested_by", "parent"
+    )
     if query.kind:
         jobs = jobs.filter(kind=query.kind)
     if query.model:
@@ -85,21 +89,25 @@ def _found(query: JobQuery) -> QuerySet[Job]:
     return jobs
 
 
-def status_counts(query: JobQuery) -> dict[str, int]:
+def status_counts(query: JobQuery, user: Person) -> dict[str, int]:
     """How many jobs the search finds in each state, whichever state it asks for."""
     counts = dict.fromkeys(STATES, 0)
-    rows = _found(query).order_by().values_list("status").annotate(number=Count("pk", distinct=True))
+    rows = _found(query, user).order_by().values_list("status").annotate(number=Count("pk", distinct=True))
     return counts | dict(rows)
 
 
-def progress_of_parents(parents: Iterable[Job]) -> dict[UUID, dict[str, int]]:
-    """For each of these batches how many of its jobs, linked ones included, are in each state; two queries."""
+def progress_of_parents(parents: Iterable[Job], user: Person) -> dict[UUID, dict[str, int]]:
+    """For each of these batches how many of its jobs, linked ones included, are in each state; two queries.
+
+    Jobs that this person may not know of do not count.
+    """
     ids = [job.pk for job in parents if job.is_parent]
     counts: dict[UUID, dict[str, int]] = defaultdict(lambda: dict.fromkeys(STATES, 0))
     if not ids:
         return {}
-    own = Job.objects.filter(parent__in=ids).order_by().values_list("parent_id", "status")
-    linked = Job.objects.filter(linked_from__in=ids).order_by().values_list("linked_from", "status")
+    visible = children_visible_to(user)
+    own = Job.objects.filter(visible, parent__in=ids).order_by().values_list("parent_id", "status")
+    linked = Job.objects.filter(visible, linked_from__in=ids).order_by().values_list("linked_from", "status")
     for rows in (own, linked):
         for parent_id, status, number in rows.annotate(number=Count("pk")):
             if parent_id is not None:
@@ -122,10 +130,10 @@ class Row:
         return {**job_plain(self.job), "progress_done": self.done, "progress_total": self.total}
 
 
-def job_rows(jobs: Iterable[Job]) -> list[Row]:
-    """The jobs with their progress."""
-    listed = list(jobs)
-    counts = progress_of_parents(listed)
+def job_rows(jobs: Iterable[Job], user: Person) -> list[Row]:
+    """The jobs with their progress, without links to what this person may not know of."""
+    listed = links_cut(jobs, user)
+    counts = progress_of_parents(listed, user)
     rows = []
     for job in listed:
         done, total, failed = job.progress_done, job.progress_total, 0
@@ -168,15 +176,17 @@ def job_plain(job: Job) -> dict[str, Any]:
     }
 
 
-def job_detail(pk: UUID) -> Job | None:
-    """A job with all that its page names; None if there is none."""
-    return (
-        Job.objects.select_related(
-            "revision__model", "dataset_revision__dataset", "requested_by", "parent", "waits_for", "schedule", "outcome"
-        )
-        .filter(pk=pk)
-        .first()
+def job_detail(pk: UUID, user: Person) -> Job | None:
+    """A job with all that its page names; None if there is none that this person may know of."""
+    rows = jobs_visible_to(user).select_related(
+        "revision__model", "dataset_revision__dataset", "requested_by", "parent", "waits_for", "schedule", "outcome"
     )
+    job = rows.filter(pk=pk).first()
+    if job is None:
+        return None
+    if job.schedule is not None and not schedules_visible_to(user).filter(pk=job.schedule.pk).exists():
+        job.schedule = None
+    return links_cut([job], user)[0]
 
 
 def outcome_id(job: Job) -> UUID | None:
@@ -199,8 +209,8 @@ class Position:
     place: int | None = None
 
 
-def queue_position(job: Job) -> Position | None:
-    """Where a queued job stands; None for any other job."""
+def queue_position(job: Job, user: Person) -> Position | None:
+    """Where a queued job stands, among those that this person may know of; None for any other job."""
     if job.status != Job.Status.QUEUED or job.is_parent:
         return None
     now = timezone.now()
@@ -211,7 +221,7 @@ def queue_position(job: Job) -> Position | None:
         return Position(
             sentence=f"Tried {job.attempt} of {settings.JOB_ATTEMPTS} times; the next attempt begins in {seconds} s."
         )
-    waiting = claimable(Job.objects.filter(queue=job.queue))
+    waiting = claimable(Job.objects.filter(children_visible_to(user), queue=job.queue))
     place = waiting.filter(created_at__lt=job.created_at).count() + 1
     sentence = f"Number {place} of {max(place, waiting.count())} in the queue “{job.queue}”."
     if job.published_at is None:
@@ -219,25 +229,36 @@ def queue_position(job: Job) -> Position | None:
     return Position(sentence=sentence, place=place)
 
 
-def log_tail(job: Job, *, with_errors: bool, lines: int = LOG_TAIL) -> list[LogLine]:
-    """The last lines of the log in their order; tracebacks (level "error") only for staff."""
+def log_tail(job: Job, user: Person, *, with_errors: bool, lines: int = LOG_TAIL) -> list[LogLine]:
+    """The last lines of the log in their order; tracebacks (level "error") only for staff.
+
+    The log of a batch names the models that were left out, whoever may know of them: outsiders do not see it.
+    """
+    if job.is_parent and not is_insider(user):
+        return []
     kept = job.log.all() if with_errors else job.log.exclude(level="error")
     return list(reversed(kept.order_by("-pk")[:lines]))
 
 
-def child_list(job: Job) -> list[Job]:
+def child_list(job: Job, user: Person) -> list[Job]:
     """A batch's jobs: its own, then the linked ones that were there already; what failed or runs comes first."""
-    jobs = Job.objects.filter(Q(parent=job) | Q(linked_from=job)).distinct()
+    jobs = Job.objects.filter(Q(parent=job) | Q(linked_from=job), children_visible_to(user)).distinct()
     order = {status: place for place, status in enumerate(("failed", "running", "queued", "cancelled", "succeeded"))}
     found = jobs.select_related("revision__model", "dataset_revision__dataset", "parent")
     return sorted(found, key=lambda child: (order[child.status], child.title))
 
 
-def schedule_list() -> QuerySet[Schedule]:
-    """Schedules by title, with how often each has run and when last (`run_count`, `last_run_at`)."""
+def schedule_list(user: Person) -> QuerySet[Schedule]:
+    """The schedules that this person may know of, by title, with how often each has run and when last.
+
+    The two are `run_count` and `last_run_at`.
+    """
     batches = Q(runs__is_parent=True)
+    if not is_insider(user):
+        batches &= Q(runs__in=jobs_visible_to(user).values("pk"))
     return (
-        Schedule.objects.select_related("created_by")
+        schedules_visible_to(user)
+        .select_related("created_by")
         .annotate(run_count=Count("runs", filter=batches), last_run_at=Max("runs__created_at", filter=batches))
         .order_by("title", "pk")
     )
@@ -266,22 +287,29 @@ def schedule_next(schedule: Schedule) -> list[datetime]:
     return [] if schedule.is_paused else schedule_preview(schedule.cron, schedule.timezone).runs
 
 
-def schedule_scope(schedule: Schedule) -> str:
-    """What the schedule covers now, in words."""
+def schedule_scope(schedule: Schedule, user: Person) -> str:
+    """What the schedule covers now, of what this person may know of, in words."""
     try:
-        pairs = schedule_pairs(schedule)
+        needs = kind_get(schedule.kind).needs
     except UserError as error:
         return error.message
-    revisions = {revision.pk for revision, _ in pairs if revision}
-    datasets = {dataset.pk for _, dataset in pairs if dataset}
-    parts = []
-    if revisions:
-        parts.append(f"{len(revisions)} {'model' if len(revisions) == 1 else 'models'}")
-    if datasets:
-        parts.append(f"{len(datasets)} {'data set' if len(datasets) == 1 else 'data sets'}")
+    parts, more = [], ""
+    if "model" in needs:
+        found = schedule_models(schedule)
+        count = (found if is_insider(user) else found.filter(is_restricted=False)).count()
+        if not count:
+            return "Nothing at the moment: its search finds no model whose weights lie here."
+        parts.append(f"{min(count, MOST_MODELS)} {'model' if count == 1 else 'models'}")
+        if count > MOST_MODELS:
+            more = f" It finds {count:,} models, and a run takes no more than {MOST_MODELS}: narrow its search."
+    if "dataset" in needs:
+        sets = schedule.datasets.filter(archived_at__isnull=True, current_revision__isnull=False).count()
+        if not sets:
+            return "Nothing at the moment: its data sets are archived."
+        parts.append(f"{sets} {'data set' if sets == 1 else 'data sets'}")
     if not parts:
-        return "A job of the site, on nothing in particular." if pairs else "Nothing at the moment: no model is found."
-    return f"{' × '.join(parts)}; each run computes only what is new."
+        return "A job of the site, on nothing in particular."
+    return f"{' × '.join(parts)}; each run computes only what is new.{more}"
 
 
 def schedule_plain(schedule: Schedule) -> dict[str, Any]:

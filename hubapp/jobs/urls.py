@@ -9,6 +9,7 @@ app_name = "jobs"
 urlpatterns = [
     *page_paths("jobs/", views.job_list, name="job_list"),
     path("jobs/submit", views.job_submit, name="job_submit"),
+    path("jobs/models/", views.model_choices, name="model_choices"),
     *page_paths("jobs/<uuid:pk>/", views.job_detail, name="job_detail"),
     path("jobs/<uuid:pk>/status/", views.job_status, name="job_status"),
     path("jobs/<uuid:pk>/cancel/", views.job_cancel, name="job_cancel"),

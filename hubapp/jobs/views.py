@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from hubapp.jobs import selectors, services
+from hubapp.jobs import choices, selectors, services
 from hubapp.jobs.forms import ParamsForm, SubmitForm
 from hubapp.jobs.kinds import kind_get, kind_list, kind_title
 from hubapp.jobs.models import Job
@@ -31,9 +31,9 @@ def see_other(address: str) -> HttpResponse:
 def job_list(request: HttpRequest) -> HttpResponse:
     """The jobs, newest first."""
     query = selectors.JobQuery.parse(request.GET)
-    shown = Paginator(selectors.job_list(query), selectors.PAGE_ROWS).get_page(request.GET.get("page"))
-    rows = selectors.job_rows(shown.object_list)
-    counts = selectors.status_counts(query)
+    shown = Paginator(selectors.job_list(query, request.user), selectors.PAGE_ROWS).get_page(request.GET.get("page"))
+    rows = selectors.job_rows(shown.object_list, request.user)
+    counts = selectors.status_counts(query, request.user)
 
     def data() -> dict[str, Any]:
         return {
@@ -56,24 +56,25 @@ def job_list(request: HttpRequest) -> HttpResponse:
     return page(request, "jobs/job_list.html", context, data=data)
 
 
-def _job_or_404(pk: UUID) -> Job:
-    job = selectors.job_detail(pk)
+def _job_or_404(request: HttpRequest, pk: UUID) -> Job:
+    job = selectors.job_detail(pk, request.user)
     if job is None:
         raise Http404(f"There is no job {pk}.")
     return job
 
 
 def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    rows = selectors.job_rows([job])
-    children = selectors.job_rows(selectors.child_list(job)) if job.is_parent else []
+    user = request.user
+    rows = selectors.job_rows([job], user)
+    children = selectors.job_rows(selectors.child_list(job, user), user) if job.is_parent else []
     return {
         "job": job,
         "row": rows[0],
         "kind_title": kind_title(job.kind),
-        "position": selectors.queue_position(job),
+        "position": selectors.queue_position(job, user),
         "elapsed": selectors.elapsed(job),
         "outcome_id": selectors.outcome_id(job),
-        "log": selectors.log_tail(job, with_errors=request.user.is_staff),
+        "log": selectors.log_tail(job, user, with_errors=user.is_staff),
         "children": children,
         "waiting": list(job.waiting.all()[:20]),
         "params": [
@@ -86,7 +87,7 @@ def _job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
 @require_safe
 def job_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One job."""
-    job = _job_or_404(pk)
+    job = _job_or_404(request, pk)
     context = _job_context(request, job)
 
     def data() -> dict[str, Any]:
@@ -107,7 +108,7 @@ def job_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 def job_status(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The part of the job's page that changes; it asks for itself again only while the job is not finished."""
-    job = _job_or_404(pk)
+    job = _job_or_404(request, pk)
     return render(request, "jobs/_job_status.html", {**_job_context(request, job), "is_fragment": True})
 
 
@@ -117,10 +118,16 @@ def job_submit(request: HttpRequest) -> HttpResponse:
     """The form for one job, and its submission: 303 to the job that stands for the work, new or there already."""
     if request.method == "POST":
         return _job_submit_post(request)
-    form = SubmitForm(initial=request.GET.dict())
+    form = SubmitForm(initial=request.GET.dict(), user=request.user)
     entry = _entry_of(request.GET.get("kind", ""))
-    context = {"form": form, "entry": entry, "params_form": ParamsForm(entry=entry) if entry else None}
-    return render(request, "jobs/submit.html", context)
+    return _submit_page(request, entry, form, ParamsForm(entry=entry) if entry else None)
+
+
+@require_safe
+def model_choices(request: HttpRequest) -> HttpResponse:
+    """The models here whose names hold what was typed, as options of a list; the form asks while somebody types."""
+    text = next((value for name in ("models", "model") for value in reversed(request.GET.getlist(name)) if value), "")
+    return render(request, "jobs/_model_choices.html", {"choices": choices.model_choices(text, request.user)})
 
 
 def _entry_of(kind: str) -> Any:
@@ -129,10 +136,10 @@ def _entry_of(kind: str) -> Any:
 
 def _job_submit_post(request: HttpRequest) -> HttpResponse:
     entry = kind_get(request.POST.get("kind", ""))
-    form = SubmitForm(request.POST)
+    form = SubmitForm(request.POST, user=request.user)
     params_form = ParamsForm(request.POST, entry=entry)
     if not (form.is_valid() and params_form.is_valid()):
-        return _submit_again(request, entry, form, params_form)
+        return _submit_page(request, entry, form, params_form, status=400)
     try:
         params = params_form.params() | _params_posted(request)
         revision, dataset_revision = form.pair()
@@ -146,14 +153,17 @@ def _job_submit_post(request: HttpRequest) -> HttpResponse:
         )
     except UserError as error:
         form.add_error(error.field if error.field in form.fields else None, error.message)
-        return _submit_again(request, entry, form, params_form)
+        return _submit_page(request, entry, form, params_form, status=400)
     _tell(request, submission)
     return see_other(submission.job.get_absolute_url())
 
 
-def _submit_again(request: HttpRequest, entry: Any, form: SubmitForm, params_form: ParamsForm) -> HttpResponse:
-    context = {"form": form, "entry": entry, "params_form": params_form}
-    return render(request, "jobs/submit.html", context, status=400)
+def _submit_page(
+    request: HttpRequest, entry: Any, form: SubmitForm, params_form: ParamsForm | None, *, status: int = 200
+) -> HttpResponse:
+    offered = choices.model_choices(str(form["model"].value() or ""), request.user)
+    context = {"form": form, "entry": entry, "params_form": params_form, "choices": offered}
+    return render(request, "jobs/submit.html", context, status=status)
 
 
 def _params_posted(request: HttpRequest) -> dict[str, Any]:
@@ -192,7 +202,7 @@ def tell_if_unsent(request: HttpRequest, job: Job) -> None:
 @login_required
 def job_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Cancel a job or a batch."""
-    job = services.job_cancel(_job_or_404(pk).pk, requested_by=request.user)
+    job = services.job_cancel(_job_or_404(request, pk).pk, requested_by=request.user)
     if job.status == Job.Status.RUNNING:
         messages.info(request, "The job was asked to stop; it does so at its next checkpoint.")
     return see_other(job.get_absolute_url())
@@ -202,7 +212,7 @@ def job_cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 def job_again(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Run the same work again; a batch computes only what is missing."""
-    job = _job_or_404(pk)
+    job = _job_or_404(request, pk)
     if job.is_parent:
         children = Job.objects.filter(parent=job, kind=job.kind) | job.linked.filter(kind=job.kind)
         found = children.distinct().select_related("revision__model", "dataset_revision__dataset")
@@ -212,6 +222,7 @@ def job_again(request: HttpRequest, pk: UUID) -> HttpResponse:
             pairs=[(child.revision, child.dataset_revision) for child in found],
             params=job.params,
             requested_by=request.user,
+            schedule=job.schedule,
             seed=job.seed,
         )
         tell_if_unsent(request, again)

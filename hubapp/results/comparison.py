@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from hubapp.catalog.models import Dataset, Model
+from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from hubapp.results.ranking import Place, pairs_of
-from hubapp.results.selectors import Column, outcome_list, ranking_columns, score_of
+from hubapp.results.selectors import HEAVY, Column, outcome_list, ranking_columns, score_of
 from workers.kit import METRICS, UserError
 
 LEAST, MOST = 2, 6
@@ -70,39 +71,43 @@ class Comparison:
         return f"{len(self.models)} models ({names}) over {count} data set{'' if count == 1 else 's'} with results."
 
 
-def comparison_of(slugs: Sequence[str]) -> Comparison:
+def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
     """Compare the models of these slugs, in this order.
 
-    Raises UserError for fewer than two, more than six, or unknown models.
+    Raises UserError for fewer than two, more than six, or unknown models: those that `user` may not know of are such.
     """
     wanted = list(dict.fromkeys(slug for slug in slugs if slug))
     if not LEAST <= len(wanted) <= MOST:
         raise UserError(f"Choose {LEAST} to {MOST} models to compare; {len(wanted)} are chosen.", field="models")
     by_slug = {
         model.slug: model
-        for model in Model.objects.filter(slug__in=wanted, archived_at__isnull=True).select_related(
-            "current_revision", "source"
-        )
+        for model in Model.objects.visible_to(user)
+        .filter(slug__in=wanted, archived_at__isnull=True)
+        .select_related("current_revision", "source")
+        .defer(*HEAVY)
     }
     unknown = [slug for slug in wanted if slug not in by_slug]
     if unknown:
         raise UserError(f"There is no model {unknown[0]!r}. Look it up in the list of models.", field="models")
     models = [by_slug[slug] for slug in wanted]
     revisions = [model.current_revision for model in models if model.current_revision is not None]
-    filters = {outcome.revision_id: outcome for outcome in outcome_list("filterdb", revisions=revisions)}
+    found = outcome_list("filterdb", user=user, revisions=revisions) if revisions else []
+    filters = {outcome.revision_id: outcome for outcome in found}
     return Comparison(
         models=models,
         filters=[filters.get(model.current_revision_id) for model in models],
-        datasets=_datasets(models, [revision.pk for revision in revisions]),
+        datasets=_datasets(models, [revision.pk for revision in revisions], user),
     )
 
 
-def _datasets(models: Sequence[Model], revisions: Sequence[int]) -> list[DatasetComparison]:
+def _datasets(models: Sequence[Model], revisions: Sequence[int], user: Person) -> list[DatasetComparison]:
+    if not revisions:
+        return []
     columns = ranking_columns()
     found: dict[str, dict[int, dict[int, Outcome]]] = {}
     datasets: dict[int, Dataset] = {}
     for kind in sorted({column.kind for column in columns}):
-        for outcome in outcome_list(kind, revisions=revisions):
+        for outcome in outcome_list(kind, user=user, revisions=revisions):
             data = outcome.dataset_revision
             if data is None or outcome.revision_id is None or data.dataset.current_revision_id != data.pk:
                 continue

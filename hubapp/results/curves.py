@@ -8,6 +8,7 @@ from typing import Any
 from django.http import QueryDict
 
 from hubapp.catalog.models import Dataset, Model
+from hubapp.jobs.visibility import Person
 from hubapp.results.models import Score
 from hubapp.results.selectors import outcome_list, score_json
 from workers.kit import HEADS, UserError
@@ -77,8 +78,11 @@ def _choice(query: QueryDict, name: str, titles: dict[str, str]) -> str:
     return value
 
 
-def curves_of(dataset: Dataset, *, query: QueryDict) -> Curves:
-    """The curves that a query string asks for; raises UserError for an unknown metric or head."""
+def curves_of(dataset: Dataset, *, query: QueryDict, user: Person = None) -> Curves:
+    """The curves that a query string asks for, of models that `user` may know of.
+
+    Raises UserError for an unknown metric or head.
+    """
     heads = {entry.name: entry.title for entry in sorted(HEADS, key=lambda entry: entry.name != "logistic")}
     metric = _choice(query, "metric", METRIC_TITLES)
     head = _choice(query, "head", heads)
@@ -86,7 +90,7 @@ def curves_of(dataset: Dataset, *, query: QueryDict) -> Curves:
     if dataset.current_revision is not None:
         outcomes = [
             outcome
-            for outcome in outcome_list("fewshot", dataset_revision=dataset.current_revision)
+            for outcome in outcome_list("fewshot", user=user, dataset_revision=dataset.current_revision)
             if outcome.revision is not None
             and outcome.revision.model.current_revision_id == outcome.revision_id
             and outcome.revision.model.archived_at is None

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
 from hubapp.catalog.selectors import dataset_ref, model_ref, revisions_for_refs
+from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from hubapp.results.selectors import Column, jobs_unfinished, models_for, outcome_list, ranking_columns, score_of
 from workers.kit import ANALYSES, METRICS, UserError, digest_of
@@ -57,6 +58,7 @@ class Ranking:
     by: Column
     places: list[Place]
     left_out: list[Place] = field(default_factory=list)
+    more: int = 0  # models that could be run and are not shown
     agreement: dict[str, float | None] = field(default_factory=dict)  # τ-b of each column with the sort column
     convention: str = ""
     pairs_kind: str = ""  # how pairs were compared, in words
@@ -103,19 +105,21 @@ def _enumerate(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def ranking_of(dataset: Dataset, *, by: str = "") -> Ranking:
+def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Ranking:
     """The ranking of a data set's current revision, sorted by the column of key `by` (default: the first with scores).
 
-    Raises UserError for an unknown column. Costs a constant number of queries; comparisons are cached by outcome.
+    Of models that `user` may know of: the measured ones, and those whose weights lie here, up to a number. Raises
+    UserError for an unknown column. Costs a constant number of queries; comparisons are cached by outcome.
     """
     revision = dataset.current_revision
     if revision is None:
         raise UserError(f"{dataset.title} has no revision yet. Import it again.")
     columns = ranking_columns()
-    found = {kind: _by_model(kind, revision) for kind in sorted({column.kind for column in columns})}
+    found = {kind: _by_model(kind, revision, user) for kind in sorted({column.kind for column in columns})}
     column = _column_by(columns, by, found)
     running = {job.revision_id for job in jobs_unfinished(dataset_revision=revision)}
-    models = models_for(dataset.modality)
+    measured = {pk for outcomes in found.values() for pk in outcomes}
+    models, more = models_for(dataset.modality, user=user, measured=measured)
     scores_by_model = {model.pk: _scores_of(model, columns, found) for model in models}
     reasons = _reasons([model for model in models if not scores_by_model[model.pk]], revision)
     places: list[Place] = []
@@ -133,6 +137,7 @@ def ranking_of(dataset: Dataset, *, by: str = "") -> Ranking:
         by=column,
         places=_with_places(ordered, column, pairs),
         left_out=left_out,
+        more=more,
         agreement={key: value for key, (value, _) in agreement.items()},
         convention=next((words for _, words in agreement.values() if words), ""),
         pairs_kind=next((pair.kind for pair in pairs.values()), ""),
@@ -151,8 +156,8 @@ def _reasons(models: Sequence[Model], data: DatasetRevision) -> dict[int, str]:
     return {key: reason for key, ref in refs.items() if (reason := fits(ref, data_ref))}
 
 
-def _by_model(kind: str, revision: DatasetRevision) -> dict[int, Outcome]:
-    outcomes = outcome_list(kind, dataset_revision=revision)
+def _by_model(kind: str, revision: DatasetRevision, user: Person) -> dict[int, Outcome]:
+    outcomes = outcome_list(kind, user=user, dataset_revision=revision)
     return {outcome.revision_id: outcome for outcome in outcomes if outcome.revision_id is not None}
 
 

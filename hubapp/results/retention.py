@@ -12,6 +12,7 @@ from django.conf import settings
 from hubapp.jobs.models import Job
 from hubapp.jobs.services import log_delete_old
 from hubapp.results.entries import RetentionSpec
+from hubapp.results.lifecycle import marks_renew
 from hubapp.results.models import Artifact
 from hubapp.results.services import ARTIFACTS
 from workers.kit import Context, Outcome
@@ -34,6 +35,7 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
     context.checkpoint(2, 3, "folders of ended runs")
     folders = workdirs_delete(before)
     folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
+    marks_renew()
     context.checkpoint(3, 3)
     sentence = f"{lines} log lines, {files} files and {folders} folders deleted."
     context.log(sentence)

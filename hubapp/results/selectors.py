@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
+from hubapp.catalog.models.model import is_insider
+from hubapp.jobs.choices import models_here
 from hubapp.jobs.models import Job
+from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from workers.kit import METRICS
+
+MOST_UNMEASURED = 200  # models without a result in a ranking
+# Columns of models that no page of this room shows and every row would carry.
+HEAVY = ("facets", "search", "card_words", "tags", "dataset_names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +63,26 @@ def ranking_columns() -> list[Column]:
     return columns
 
 
+def outcomes_visible_to(user: Person) -> QuerySet[Outcome]:
+    """The outcomes that this person may know of: for outsiders those of open models and of data sets alone."""
+    if is_insider(user):
+        return Outcome.objects.all()
+    of_dataset = Q(revision__isnull=True, dataset_revision__isnull=False)
+    return Outcome.objects.filter(Q(revision__model__is_restricted=False) | of_dataset)
+
+
 def outcome_list(
-    kind: str, *, revisions: Iterable[Revision | int] = (), dataset_revision: DatasetRevision | None = None
+    kind: str,
+    *,
+    user: Person,
+    revisions: Iterable[Revision | int] = (),
+    dataset_revision: DatasetRevision | None = None,
 ) -> list[Outcome]:
-    """The newest unarchived outcome of each (revision, data set revision) of an analysis.
+    """The newest unarchived outcome of each (revision, data set revision) of an analysis, of those `user` may know of.
 
     Newest by time. Costs three queries (outcomes, scores, artifacts).
     """
-    rows: QuerySet[Outcome] = Outcome.objects.filter(kind=kind, archived_at__isnull=True)
+    rows = outcomes_visible_to(user).filter(kind=kind, archived_at__isnull=True)
     wanted = list(revisions)
     if wanted:
         rows = rows.filter(revision__in=wanted)
@@ -109,13 +128,18 @@ def jobs_unfinished(*, revision: Revision | None = None, dataset_revision: Datas
     return list(rows.select_related("revision__model", "dataset_revision__dataset"))
 
 
-def models_for(modality: str) -> list[Model]:
-    """The active models that read a modality, with their current revision."""
-    return list(
-        Model.objects.filter(archived_at__isnull=True, modality=modality, current_revision__isnull=False)
-        .select_related("current_revision")
-        .order_by("slug")
-    )
+def models_for(modality: str, *, user: Person, measured: Iterable[int] = ()) -> tuple[list[Model], int]:
+    """The active models of a modality that can be run here or were measured, by slug; how many more there are.
+
+    measured  revisions with a result, whose models are all taken; of the others the first MOST_UNMEASURED
+    """
+    here = models_here(user).filter(modality=modality).values_list("slug", "current_revision_id")
+    known = set(measured)
+    slugs = sorted(slug for slug, revision in here if revision not in known)
+    wanted = Q(slug__in=slugs[:MOST_UNMEASURED]) | Q(current_revision__in=known)
+    rows = Model.objects.visible_to(user).filter(wanted, archived_at__isnull=True, modality=modality)
+    models = rows.select_related("current_revision").defer(*HEAVY)
+    return sorted(models, key=lambda model: model.slug), max(0, len(slugs) - MOST_UNMEASURED)
 
 
 def datasets_for(modality: str) -> list[Dataset]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from hubapp.catalog.services import dataset_profile_store
+from hubapp.catalog.services import dataset_profile_store, model_mark_analysed
 from hubapp.jobs.models import Job
 from hubapp.results import models
 from workers.kit import Artifact, JobEntry, Outcome, UserError, file_digest
@@ -58,6 +58,8 @@ def outcome_store(
         for score in outcome.scores
     )
     models.Artifact.objects.bulk_create(_artifact(row, artifact, workdir=workdir) for artifact in outcome.artifacts)
+    if job.revision is not None:
+        model_mark_analysed(job.revision.model)
     if job.kind == "dataset_profile" and job.dataset_revision is not None:
         dataset_profile_store(job.dataset_revision, row.summary)  # the catalogue shows it, and may not look up here
     return row

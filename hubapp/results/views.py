@@ -16,20 +16,23 @@ from django.views.decorators.http import require_POST, require_safe
 
 from hubapp.catalog.models import Dataset, Model
 from hubapp.catalog.selectors import dataset_ref, model_ref
+from hubapp.jobs.choices import model_choices
 from hubapp.jobs.kinds import kind_title
 from hubapp.jobs.services import misfit
 from hubapp.results import figures
-from hubapp.results.comparison import comparison_of
+from hubapp.results.comparison import LEAST, MOST, comparison_of
 from hubapp.results.curves import curves_of
 from hubapp.results.lifecycle import CHANGES
 from hubapp.results.models import Artifact, Outcome, Score
 from hubapp.results.ranking import Place, ranking_of
 from hubapp.results.selectors import (
+    HEAVY,
     datasets_for,
     jobs_unfinished,
     outcome_json,
     outcome_latest,
     outcome_list,
+    outcomes_visible_to,
     ranking_columns,
     score_json,
     score_of,
@@ -39,15 +42,15 @@ from hubapp.ui.pages import json_response, page
 from workers.kit import ANALYSES
 
 
-def _outcome(pk: UUID) -> Outcome:
-    rows = Outcome.objects.select_related("revision__model", "dataset_revision__dataset", "job")
+def _outcome(request: HttpRequest, pk: UUID) -> Outcome:
+    rows = outcomes_visible_to(request.user).select_related("revision__model", "dataset_revision__dataset", "job")
     return get_object_or_404(rows.prefetch_related("scores", "artifacts"), pk=pk)
 
 
 @require_safe
 def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Everything that one job found, with its provenance."""
-    outcome = _outcome(pk)
+    outcome = _outcome(request, pk)
     context = {
         "outcome": outcome,
         "title": kind_title(outcome.kind),
@@ -62,7 +65,7 @@ def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 def outcome_change(request: HttpRequest, pk: UUID, change: str) -> HttpResponse:
     """Archive, restore or (staff only) delete an outcome."""
-    outcome = _outcome(pk)
+    outcome = _outcome(request, pk)
     if change not in CHANGES:
         raise Http404(f"An outcome cannot be changed by {change}.")
     if change == "delete" and not request.user.is_staff:
@@ -78,7 +81,7 @@ def outcome_change(request: HttpRequest, pk: UUID, change: str) -> HttpResponse:
 @require_safe
 def outcome_chart(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
     """A chart of an outcome; it never changes, so it is cached for good."""
-    figure = figures.outcome_chart(_outcome(pk), name)
+    figure = figures.outcome_chart(_outcome(request, pk), name)
     if figure is None:
         raise Http404(f"This outcome has no chart named {name}.")
     return json_response(request, figure, is_immutable=True)
@@ -87,15 +90,16 @@ def outcome_chart(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
 @require_safe
 def artifact_download(request: HttpRequest, pk: UUID, name: str) -> FileResponse:
     """A file of an outcome, as an attachment."""
-    artifact = get_object_or_404(Artifact, outcome_id=pk, name=name)
+    artifact = get_object_or_404(Artifact, outcome__in=outcomes_visible_to(request.user), outcome_id=pk, name=name)
     path = settings.FILES_DIR / artifact.location
     if not path.is_file():
         raise Http404("The file is no longer in the store. Run the analysis again.")
     return FileResponse(path.open("rb"), as_attachment=True, filename=artifact.name, content_type=artifact.media_type)
 
 
-def _model(slug: str) -> Model:
-    model: Model = get_object_or_404(Model.objects.select_related("current_revision"), slug=slug)
+def _model(request: HttpRequest, slug: str) -> Model:
+    rows = Model.objects.visible_to(request.user).select_related("current_revision").defer(*HEAVY)
+    model: Model = get_object_or_404(rows, slug=slug)
     return model
 
 
@@ -107,7 +111,7 @@ def _dataset(slug: str) -> Dataset:
 @require_safe
 def model_filters(request: HttpRequest, slug: str) -> HttpResponse:
     """The filter report of a model: what its 3 × 3 layers look like, layer by layer."""
-    model = _model(slug)
+    model = _model(request, slug)
     revision = model.current_revision
     outcome = outcome_latest("filterdb", revision=revision) if revision else None
     jobs = [job for job in jobs_unfinished(revision=revision) if job.kind == "filterdb"] if revision else []
@@ -137,13 +141,13 @@ class ModelOnDataset:
 @require_safe
 def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
     """How a model's features do on each data set that it can read."""
-    model = _model(slug)
+    model = _model(request, slug)
     revision = model.current_revision
     columns = ranking_columns()
     found = {
         (outcome.kind, outcome.dataset_revision_id): outcome
         for kind in sorted({column.kind for column in columns})
-        for outcome in (outcome_list(kind, revisions=[revision]) if revision else [])
+        for outcome in (outcome_list(kind, user=request.user, revisions=[revision]) if revision else [])
     }
     running = {job.dataset_revision_id for job in jobs_unfinished(revision=revision)} if revision else set()
     reference = model_ref(revision) if revision else None
@@ -194,7 +198,7 @@ def _place_json(place: Place) -> dict[str, Any]:
 def ranking(request: HttpRequest, slug: str) -> HttpResponse:
     """The models that can read a data set, best first, with what can and cannot be told apart."""
     dataset = _dataset(slug)
-    found = ranking_of(dataset, by=request.GET.get("by", ""))
+    found = ranking_of(dataset, by=request.GET.get("by", ""), user=request.user)
     limit = request.GET.get("limit", "")
     context = {
         "dataset": dataset,
@@ -216,6 +220,7 @@ def ranking(request: HttpRequest, slug: str) -> HttpResponse:
             "agreement": {"convention": found.convention or None, "with_by": found.agreement},
             "models": [_place_json(place) for place in found.places],
             "left_out": [_place_json(place) for place in found.left_out],
+            "not_shown": found.more,
         }
 
     return page(request, template if is_panel else "results/ranking.html", context, data=data)
@@ -224,21 +229,23 @@ def ranking(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def ranking_chart(request: HttpRequest, slug: str) -> HttpResponse:
     """The ranking's sort column as dots with intervals."""
-    return json_response(request, figures.ranking_chart(ranking_of(_dataset(slug), by=request.GET.get("by", ""))))
+    found = ranking_of(_dataset(slug), by=request.GET.get("by", ""), user=request.user)
+    return json_response(request, figures.ranking_chart(found))
 
 
 @require_safe
 def fewshot(request: HttpRequest, slug: str) -> HttpResponse:
     """Quality over the number of labels for each model on a data set."""
     dataset = _dataset(slug)
-    curves = curves_of(dataset, query=request.GET)
+    curves = curves_of(dataset, query=request.GET, user=request.user)
     return page(request, "results/fewshot.html", {"dataset": dataset, "curves": curves}, data=curves.as_json)
 
 
 @require_safe
 def fewshot_chart(request: HttpRequest, slug: str) -> HttpResponse:
     """The few-shot curves with bands."""
-    return json_response(request, figures.fewshot_chart(curves_of(_dataset(slug), query=request.GET)))
+    curves = curves_of(_dataset(slug), query=request.GET, user=request.user)
+    return json_response(request, figures.fewshot_chart(curves))
 
 
 def _compared(request: HttpRequest) -> list[str]:
@@ -250,11 +257,11 @@ def _compared(request: HttpRequest) -> list[str]:
 def compare(request: HttpRequest) -> HttpResponse:
     """Two to six models side by side; without a choice, how to make one."""
     slugs = _compared(request)
-    choices = list(Model.objects.filter(archived_at__isnull=True).order_by("title").only("slug", "title"))
+    choices = model_choices("", request.user)
     if not slugs:
-        nothing = {"comparison": None, "choices": choices, "chosen": []}
+        nothing = {"comparison": None, "choices": choices, "empty_fields": range(LEAST)}
         return page(request, "results/compare.html", nothing, data={"models": []})
-    comparison = comparison_of(slugs)
+    comparison = comparison_of(slugs, user=request.user)
 
     def data() -> dict[str, Any]:
         return {
@@ -277,7 +284,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     context = {
         "comparison": comparison,
         "choices": choices,
-        "chosen": slugs,
+        "empty_fields": range(min(1, MOST - len(comparison.models))),
         "models_query": ",".join(model.slug for model in comparison.models),
     }
     return page(request, "results/compare.html", context, data=data)
@@ -286,7 +293,7 @@ def compare(request: HttpRequest) -> HttpResponse:
 @require_safe
 def compare_chart(request: HttpRequest, name: str) -> HttpResponse:
     """A chart of the comparison: "filters" or "scores-<data set>"."""
-    figure = figures.comparison_chart(comparison_of(_compared(request)), name)
+    figure = figures.comparison_chart(comparison_of(_compared(request), user=request.user), name)
     if figure is None:
         raise Http404(f"The comparison has no chart named {name}.")
     return json_response(request, figure)

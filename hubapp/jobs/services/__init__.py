@@ -3,9 +3,11 @@
 from hubapp.jobs.services.log import log_add, log_add_many, log_delete_old
 from hubapp.jobs.services.queue import BROKER_ERRORS, claimable, job_publish, jobs_publish, queue_lengths
 from hubapp.jobs.services.schedules import (
+    MOST_MODELS,
     cron_check,
     runs_next,
     schedule_due_at,
+    schedule_models,
     schedule_pairs,
     schedule_pause,
     schedule_run,
@@ -38,6 +40,7 @@ from hubapp.jobs.services.transitions import (
 
 __all__ = [
     "BROKER_ERRORS",
+    "MOST_MODELS",
     "UNFINISHED",
     "Beat",
     "Claim",
@@ -69,6 +72,7 @@ __all__ = [
     "queue_lengths",
     "runs_next",
     "schedule_due_at",
+    "schedule_models",
     "schedule_pairs",
     "schedule_pause",
     "schedule_run",

@@ -12,11 +12,14 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone as clock
 
-from hubapp.catalog.models import Dataset, DatasetRevision, Revision
-from hubapp.catalog.selectors import model_list
+from hubapp.catalog.filters import ModelQuery
+from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
+from hubapp.catalog.search.matching import matches
+from hubapp.catalog.selectors import revisions_for_refs
 from hubapp.jobs.kinds import kind_get, params_clean
 from hubapp.jobs.models import Job, Schedule
 from hubapp.jobs.services.submit import Pair, batch_submit
@@ -25,6 +28,7 @@ from workers.kit import UserError, digest_of
 logger = logging.getLogger(__name__)
 
 NEXT_SHOWN = 5
+MOST_MODELS = 500  # of one run
 CRON_HELP = (
     "Write five fields: minute, hour, day of month, month, day of week. “30 2 * * *” is 02:30 each day, “0 6 * * MON” "
     "06:00 each Monday, “*/15 * * * *” every quarter of an hour."
@@ -119,15 +123,23 @@ def schedule_pause(schedule: Schedule, *, is_paused: bool) -> None:
     schedule.refresh_from_db()
 
 
+def schedule_models(schedule: Schedule) -> QuerySet[Model]:
+    """The models that a schedule finds: those of its search that are active and whose weights lie here."""
+    found = matches(ModelQuery.parse(schedule.search))
+    return Model.objects.filter(found, archived_at__isnull=True, current_revision__is_local=True).order_by()
+
+
 def schedule_pairs(schedule: Schedule) -> list[Pair]:
-    """The pairs that a schedule covers now: current revisions of the models it finds × those of its data sets."""
+    """The pairs that a run covers now: current revisions of the models it finds × those of its data sets.
+
+    Of more than MOST_MODELS models, those that came here first.
+    """
     needs = kind_get(schedule.kind).needs
     revisions: list[Revision | None] = [None]
     datasets: list[DatasetRevision | None] = [None]
     if "model" in needs:
-        found = model_list(schedule.search).select_related("current_revision__model")
-        found = found.prefetch_related("current_revision__files", "current_revision__tensors")
-        revisions = [model.current_revision for model in found if model.current_revision]
+        ids = sorted(schedule_models(schedule).values_list("current_revision_id", flat=True))[:MOST_MODELS]
+        revisions = list(revisions_for_refs(Revision.objects.filter(pk__in=ids)))
     if "dataset" in needs:
         chosen = schedule.datasets.filter(archived_at__isnull=True).select_related("current_revision__dataset")
         datasets = [dataset.current_revision for dataset in chosen if dataset.current_revision]

@@ -1,0 +1,59 @@
+"""Which jobs and schedules a person may know of: outsiders learn of no restricted model, nor that there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from hubapp.catalog.models.model import is_insider
+from hubapp.jobs.models import Job, Schedule
+
+Person = User | AnonymousUser | None
+# A search by words or by architecture can name a model, whether or not it finds it.
+NAMES_A_MODEL = r"(^|&)(q|architecture)=[^&]"
+
+
+def open_jobs() -> QuerySet[Job]:
+    """Jobs, but no batches, of models and data sets that anybody may know of; none of the site's own jobs."""
+    is_open = Q(revision__model__is_restricted=False) | Q(revision__isnull=True, dataset_revision__isnull=False)
+    return Job.objects.filter(is_open, is_parent=False)
+
+
+def jobs_visible_to(user: Person) -> QuerySet[Job]:
+    """The jobs that this person may know of.
+
+    Outsiders see the jobs of open models and data sets, and the batches that hold one of them; not the site's own jobs,
+    whose notes and logs name models of every kind, nor the batches of schedules that they may not see.
+    """
+    if is_insider(user):
+        return Job.objects.all()
+    own, linked = open_jobs().filter(parent=OuterRef("pk")), open_jobs().filter(linked_from=OuterRef("pk"))
+    is_of_open_schedule = Q(schedule__isnull=True) | ~Q(schedule__search__regex=NAMES_A_MODEL)
+    is_batch = Q(is_parent=True) & is_of_open_schedule & (Exists(own) | Exists(linked))
+    return Job.objects.filter(Q(pk__in=open_jobs().values("pk")) | is_batch)
+
+
+def schedules_visible_to(user: Person) -> QuerySet[Schedule]:
+    """The schedules that this person may know of; outsiders see those whose search cannot name a model."""
+    rows = Schedule.objects.all()
+    return rows if is_insider(user) else rows.exclude(search__regex=NAMES_A_MODEL)
+
+
+def children_visible_to(user: Person) -> Q:
+    """The condition that a job of a batch may be known to this person."""
+    return Q() if is_insider(user) else Q(pk__in=open_jobs().values("pk"))
+
+
+def links_cut(jobs: Iterable[Job], user: Person) -> list[Job]:
+    """The same jobs, without links to batches that this person may not know of. One query for outsiders."""
+    listed = list(jobs)
+    wanted = {job.parent_id for job in listed if job.parent_id is not None}
+    if is_insider(user) or not listed:
+        return listed
+    known = set(jobs_visible_to(user).filter(pk__in=wanted).values_list("pk", flat=True)) if wanted else set()
+    for job in listed:
+        if job.parent_id not in known:
+            job.parent = None
+    return listed
