@@ -156,12 +156,17 @@ def _card_diff(before: str | None, after: str | None) -> tuple[tuple[Line, ...],
 
 def _lines(old: list[str], new: list[str]) -> Iterator[Line]:
     """Both cards as one list of lines, by a longest common subsequence (bit-parallel: no text takes long)."""
+    removed: list[Line] = []
+    added: list[Line] = []
     for step in LCSseq.opcodes(old, new):
         if step.tag == "equal":
+            yield from (*removed, *added)
+            removed, added = [], []
             yield from (Line("same", text) for text in old[step.src_start : step.src_end])
             continue
-        yield from (Line("removed", text) for text in old[step.src_start : step.src_end])
-        yield from (Line("added", text) for text in new[step.dest_start : step.dest_end])
+        removed += [Line("removed", text) for text in old[step.src_start : step.src_end]]
+        added += [Line("added", text) for text in new[step.dest_start : step.dest_end]]
+    yield from (*removed, *added)
 
 
 def _with_context(lines: list[Line]) -> Iterator[Line]:

@@ -13,8 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from hubapp.catalog.models import Dataset, Model, Source
-from hubapp.catalog.services import dataset_profile_store, model_archive, source_add, source_scan
+from hubapp.catalog.services import dataset_profile_store, model_archive
+from hubapp.catalog.sources import folder_add
 from tests.catalog.conftest import DatasetMaker, ModelMaker, write_checkpoint
+from tests.catalog.scans import scan
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +57,7 @@ def test_model_list_page_and_twin(client: Client, make_model: ModelMaker) -> Non
     assert [model["slug"] for model in twin["models"]] == ["alpha-net", "beta-net"]
     assert twin["facets"][0] == {
         "name": "modality",
+        "is_exact": True,
         "values": [
             {"value": "image", "count": 1, "is_chosen": False},
             {"value": "text", "count": 1, "is_chosen": False},
@@ -87,65 +90,15 @@ def test_queries_do_not_grow_with_the_catalogue(
     assert few <= 8
 
 
-def test_model_page_queries_do_not_grow(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
-    make_model("net", tensors=3)
-    make_dataset("digits")
-    few = queries(client, "/models/net/")
-    make_model("big", tensors=400)
-    for number in range(20):
-        make_dataset(f"more-{number}")
-    assert queries(client, "/models/big/") == few
-    assert few <= 10
-
-
-def test_model_page_and_twin(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
-    model = make_model("net", tensors=60, origin="Python package x 1.0")
-    make_dataset("digits")
-    make_dataset("gunpoint", modality="series", source="ts_series")
-    assert model.current_revision is not None
-    page = text(client, "/models/net/")
-    assert "Python package x 1.0" in page
-    assert "loading it runs no code" in page
-    assert f"digest=&quot;{model.current_revision.digest}&quot;" in page
-    assert "1 to 50 of 60 tensors" in page
-    assert "51 to 60 of 60 tensors" in text(client, "/models/net/?tensors=2")
-    assert "This model reads images, the data set holds series." in page
-    assert "Sign in to run" in page
-    twin = client.get("/models/net.json").json()
-    assert twin["revision"]["digest"] == model.current_revision.digest
-    assert twin["revision"]["files"][0]["sha256"] == f"{model.pk:064x}"
-    assert len(twin["revision"]["tensors"]) == 60
-    assert twin["revision"]["tensors"][0]["shape"] == [8, 3, 3, 3]
-    assert {"analysis": "filterdb", "model": "net", "dataset": None, "fits": True, "reason": None} in twin["analyses"]
-    assert "location" not in str(twin)
-
-
-def test_model_page_without_a_revision(client: Client, demo_source: Source) -> None:
-    Model.objects.create(slug="bare", title="Bare", source=demo_source)
-    assert "No file belongs to this model" in text(client, "/models/bare/")
-    assert "Bare" in text(client, "/models/")
-    assert client.get("/models/bare.json").json()["revision"] is None
-
-
 def test_corrupt_model_says_why_and_offers_nothing(client: Client, folder: Path) -> None:
     path = write_checkpoint(folder / "bad.safetensors")
     path.write_bytes(path.read_bytes()[:60])
-    source_scan(source_add(str(folder)))
+    scan(folder_add(str(folder)))
     page = text(client, "/models/bad/")
     assert "Its weights cannot be read. bad.safetensors" in page
     assert "Run an analysis" not in page
     assert "unreadable" in text(client, "/models/")
     assert client.get("/models/bad.json").json()["error"]
-
-
-def test_pickled_weights_carry_a_caution(client: Client, make_model: ModelMaker) -> None:
-    model = make_model("net", loader="")
-    assert model.current_revision is not None
-    model.current_revision.files.update(format="torch-zip")
-    page = text(client, "/models/net/")
-    assert "without unpickling" in page
-    assert "Weights only" in page
-    assert "iter_tensors" in page
 
 
 def test_unknown_model_and_dataset(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
@@ -193,15 +146,6 @@ def test_dataset_page_and_twin(client: Client, make_dataset: DatasetMaker) -> No
     assert {"analysis": "dataset_profile", "model": None, "dataset": "digits", "fits": True, "reason": None} in twin[
         "analyses"
     ]
-
-
-def test_run_buttons_after_login(client: Client, bob: User, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:
-    make_model("net")
-    make_dataset("digits")
-    client.force_login(bob)
-    page = text(client, "/models/net/")
-    assert "Sign in to run" not in page
-    assert "csrfmiddlewaretoken" in page
 
 
 CHANGES = ("archive", "restore", "delete")
@@ -273,7 +217,7 @@ def test_only_staff_adds_folders_and_sees_places(client: Client, bob: User, staf
     assert "Scan it to bring its models" in response.content.decode()
     source = Source.objects.get()
     assert source.title == "My folder"
-    source_scan(source)
+    scan(source)
     assert str(folder) in text(client, "/sources/")
     assert "1 added." in text(client, "/sources/")
     assert client.get("/sources.json").json()["sources"][0]["location"] == str(folder)
@@ -283,13 +227,13 @@ def test_only_staff_adds_folders_and_sees_places(client: Client, bob: User, staf
 
 
 def test_scan_button_submits_the_job(client: Client, staff: User, folder: Path) -> None:
-    source = source_add(str(folder))
+    source = folder_add(str(folder))
     client.force_login(staff)
     assert f'name="p-source" value="{source.pk}"' in text(client, "/sources/")
-    response = client.post(reverse("jobs:job_submit"), {"kind": "source_scan", "p-source": source.pk})
+    response = client.post(reverse("jobs:job_submit"), {"kind": "source_sync", "p-source": source.pk})
     assert response.status_code == 303
     job = client.get(f"{response['Location'].rstrip('/')}.json").json()
-    assert (job["kind"], job["params"]) == ("source_scan", {"source": source.pk})
+    assert (job["kind"], job["params"]) == ("source_sync", {"source": source.pk})
 
 
 @pytest.mark.parametrize(
@@ -308,7 +252,7 @@ def test_wrong_folder_shows_the_sentence_at_its_field(
 def test_scan_report_names_what_is_not_right(client: Client, folder: Path) -> None:
     (folder / "page.pth").write_text("<!DOCTYPE html>")
     (folder / "data.bin").write_bytes(b"\x01")
-    source_scan(source_add(str(folder)))
+    scan(folder_add(str(folder)))
     page = text(client, "/sources/")
     assert "web page" in page
     assert "data.bin" in page

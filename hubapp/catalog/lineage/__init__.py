@@ -7,7 +7,6 @@ from hubapp.catalog.lineage.walking import (
     Lineage,
     Relative,
     Successor,
-    hidden_bases,
     lineage_brief,
     lineage_of,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "LineageFacts",
     "Relative",
     "Successor",
-    "hidden_bases",
     "lineage_brief",
     "lineage_facts",
     "lineage_of",

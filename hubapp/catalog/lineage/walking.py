@@ -131,14 +131,19 @@ class Brief:
 
     ancestors    as in Lineage
     children     models made directly from it, counted up to MOST_COUNTED
-    hides_bases  a model up the line names a base that this person may not know of
+    hidden       bases that models up the line name and this person may not know of: to leave out, never to show
     successors   what `new_version` leads to, step by step; the last is the newest
     """
 
     ancestors: tuple[Relative, ...]
     children: int
-    hides_bases: bool
+    hidden: frozenset[str]
     successors: tuple[Successor, ...]
+
+    @property
+    def hides_bases(self) -> bool:
+        """Whether a model up the line names a base that this person may not know of."""
+        return bool(self.hidden)
 
     @property
     def bases(self) -> list[Relative]:
@@ -174,13 +179,12 @@ def lineage_brief(model: Model, user: Person) -> Brief:
     return Brief(
         ancestors=_relatives(model.slug, up, edges, _known(up, user) if len(up) > 1 else {}, upward=True),
         children=_children_count(model, user),
-        hides_bases=bool(hidden_bases(up, user)),
+        hidden=frozenset(_hidden_bases(up, user)),
         successors=_successors(model, user),
     )
 
 
-def hidden_bases(children: Iterable[str], user: Person) -> set[str]:
-    """The bases that these models name and this person may not know of: for leaving them out, never for showing."""
+def _hidden_bases(children: Iterable[str], user: Person) -> set[str]:
     if is_insider(user):
         return set()
     restricted = Model.objects.filter(is_restricted=True).values("slug")

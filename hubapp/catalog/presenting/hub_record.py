@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -27,8 +28,8 @@ def hub_record(
         "id": model.slug,
         "author": model.author or record.get("author"),
         "sha": model.sha or (revision.commit if revision else "") or None,
-        "lastModified": model.updated_at,
-        "createdAt": model.published_at,
+        "lastModified": _moment(model.updated_at),
+        "createdAt": _moment(model.published_at),
         "private": model.is_private,
         "gated": model.gated or False,
         "tags": list(model.tags) or record.get("tags") or [],
@@ -47,6 +48,11 @@ def hub_record(
     if not isinstance(record.get("cardData"), dict):
         record["cardData"] = _card_data(model, front_matter)
     return _without(record, hidden) if hidden else record
+
+
+def _moment(moment: dt.datetime) -> str:
+    """A moment as hubs write it, the only form that huggingface_hub reads."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _is_safetensors(files: Sequence[File]) -> bool:

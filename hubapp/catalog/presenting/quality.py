@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hubapp.catalog.cards import card_split
@@ -59,11 +59,17 @@ class Documented:
     meaning: str
 
 
-def documented(model: Model, card: ReadCard) -> Documented:
-    """How well a model is documented, each rule with its finding."""
+def documented(model: Model, card: ReadCard, hidden: Set[str] = frozenset()) -> Documented:
+    """How well a model is documented, each rule with its finding; evidence with a name of `hidden` is left out."""
     score = documentation_score(
         has_card=card.exists, front_matter=card.front_matter, body=card.body, tags=model.tags or ()
     )
+    if hidden:
+        shown = (
+            one if not any(name in one.evidence for name in hidden) else replace(one, evidence="")
+            for one in score.findings
+        )
+        score = replace(score, findings=tuple(shown))
     return Documented(
         score=score,
         words=DOCUMENTATION_WORDS[score.level],

@@ -14,6 +14,7 @@ from hubapp.catalog.cards import card_html, card_text
 from hubapp.catalog.described import emissions_of, examples_of, record_of, scores_of, siblings_of, spaces_of
 from hubapp.catalog.lineage import Brief, Lineage, lineage_brief, lineage_of
 from hubapp.catalog.models import Card, Dataset, File, Model, Popularity, Revision, Tensor
+from hubapp.catalog.models.model import is_insider
 from hubapp.catalog.papers import papers_of
 from hubapp.catalog.presenting import model as presenting
 from hubapp.catalog.presenting.analyses import analysis_matrix
@@ -64,6 +65,15 @@ class Shown:
     def brief(self) -> Brief:
         """Its lineage in one line."""
         return lineage_brief(self.model, self.user)
+
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """Names that its record states and this person may not know of."""
+        if is_insider(self.user):
+            return frozenset()
+        newer = self.model.new_version
+        is_shown = newer in {"", self.model.slug, *(one.name for one in self.brief.successors)}
+        return self.brief.hidden if is_shown else self.brief.hidden | {newer}
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -139,7 +149,7 @@ def overview(shown: Shown) -> dict[str, Any]:
         "formats": presenting.formats_of(model, shown.files),
         "dtypes": presenting.dtypes_of(revision, shown.record),
         "rights": rights_of(model, shown.brief),
-        "documented": documented(model, shown.card),
+        "documented": documented(model, shown.card, shown.hidden),
         "safety": safety_of(model, shown.files, shown.paths),
         "safety_sentence": presenting.safety_sentence(shown.files) if revision and revision.is_local else "",
         "brief": shown.brief,
@@ -161,7 +171,7 @@ def card(shown: Shown) -> dict[str, Any]:
     return {
         "card": shown.card,
         "card_html": card_html(body, base_url=presenting.card_base_url(shown.model)) if body else "",
-        "documented": documented(shown.model, shown.card),
+        "documented": documented(shown.model, shown.card, shown.hidden),
     }
 
 

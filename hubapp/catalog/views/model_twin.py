@@ -6,7 +6,6 @@ from typing import Any
 
 from hubapp.catalog.cards import card_text
 from hubapp.catalog.described import code_files, emissions_of, scores_of, spaces_of
-from hubapp.catalog.lineage import hidden_bases
 from hubapp.catalog.models import Popularity
 from hubapp.catalog.papers import papers_of
 from hubapp.catalog.presenting import model as presenting
@@ -33,7 +32,7 @@ def model_twin(shown: Shown) -> dict[str, Any]:
     when a model came into the catalogue is `added_at` here.
     """
     model, revision = shown.model, shown.revision
-    hidden = _hidden(shown)
+    hidden = shown.hidden
     record = hub_record(model, revision, shown.files, front_matter=shown.card.front_matter, hidden=hidden)
     facts = model_json(model)
     facts["added_at"] = facts.pop("created_at", model.created_at)
@@ -51,7 +50,7 @@ def model_twin(shown: Shown) -> dict[str, Any]:
         "topics": presenting.topics_of(model),
         "formats": presenting.formats_of(model, shown.files),
         "rights": rights_json(rights_of(model, shown.brief)),
-        "documentation": documented_json(documented(model, shown.card)),
+        "documentation": documented_json(documented(model, shown.card, hidden)),
         "safety": {"level": safety.level, "meaning": safety.meaning, "notes": safety.notes},
         "loading": {"title": load.title, "code": load.code, "notes": load.notes},
         "code_files": code_files(shown.record, shown.paths),
@@ -87,16 +86,7 @@ def model_twin(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _hidden(shown: Shown) -> set[str]:
-    """Names that the record states and the reader may not know of."""
-    hidden = hidden_bases([shown.model.slug], shown.user)
-    newer = shown.model.new_version
-    if newer and newer != shown.model.slug and newer not in {one.name for one in shown.brief.successors}:
-        hidden.add(newer)
-    return hidden
-
-
-def _without_bases(shown: Shown, hidden: set[str]) -> dict[str, Any]:
+def _without_bases(shown: Shown, hidden: frozenset[str]) -> dict[str, Any]:
     """The front matter; where it names what the reader may not know of, the names of its parts only."""
     stated = dict(shown.card.front_matter) if shown.card.body is not None else {}
     return {name: value for name, value in stated.items() if not hidden or name not in {"base_model", "new_version"}}
