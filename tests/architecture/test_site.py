@@ -17,7 +17,7 @@ ROOMS = ("catalog", "jobs", "results", "insights", "ui")
 # Not pages: fragments of pages, forms that change something, charts and files.
 NO_PAGES = {
     "insights": {"running", "running_count"},
-    "catalog": {"model_change", "dataset_change"},
+    "catalog": {"model_change", "model_chart", "dataset_change"},
     "jobs": {
         "job_submit",
         "job_status",
