@@ -19,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 import torch
@@ -120,6 +122,37 @@ def test_formats_of_numbers_only_are_safe(tmp_path: Path) -> None:
     (tmp_path / "w.onnx").write_bytes(model.SerializeToString())
     levels = {path.name: file_safety(path).level for path in tmp_path.iterdir()}
     assert levels == dict.fromkeys(("w.npz", "c.npz", "w.npy", "w.pkl", "w.onnx"), "safe-format")
+
+
+def test_gguf_is_numbers_only(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tensor("w", np.ones((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert (file_safety(path).level, file_safety(path).format) == ("safe-format", "gguf")
+    assert judged(path, path.read_bytes()[:40]).level == "unknown"
+    assert judged(path, b"GGUF\x03\0\0\0" + b"\xff" * 16 + b"\0" * 100).level == "unknown"
+
+
+def test_files_of_numbers_that_another_file_names_are_safe(tmp_path: Path) -> None:
+    tensor = numpy_helper.from_array(np.arange(600, dtype=np.float32), "w")
+    model = helper.make_model(helper.make_graph([], "g", [], [], initializer=[tensor]))
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    both = [tmp_path / "m.onnx", tmp_path / "m.data"]
+    assert [file_safety(path, companions=both).level for path in both] == ["safe-format", "safe-format"]
+    assert file_safety(both[1]).level == "unknown"
+    both[1].write_bytes(EVIL + both[1].read_bytes()[len(EVIL) :])
+    assert file_safety(both[1], companions=both).level == "unknown"
+    manifest = [{"paths": ["group1-shard1of1.bin"], "weights": [{"name": "w", "shape": [6], "dtype": "float32"}]}]
+    shard, listing = tmp_path / "group1-shard1of1.bin", tmp_path / "model.json"
+    listing.write_text(json.dumps({"format": "layers-model", "weightsManifest": manifest}))
+    shard.write_bytes(b"\0" * 24)
+    assert [file_safety(path, companions=[shard, listing]).level for path in (shard, listing)] == ["safe-format"] * 2
+    shard.write_bytes(EVIL + b"\0")
+    assert file_safety(shard, companions=[listing]).level == "unknown"
 
 
 def test_object_arrays_are_pickles(tmp_path: Path) -> None:
@@ -252,6 +285,13 @@ def test_unlisted_imports_are_named(tmp_path: Path) -> None:
     found = judged(tmp_path / "x.pt", BYPASSES["unlisted"][0])
     assert [(one.kind, one.name) for one in found.findings] == [("unlisted-import", "some.library.Thing")]
     assert "some.library.Thing" in found.sentence
+
+
+def test_readers_that_disagree_make_a_harmless_import_unknown(tmp_path: Path) -> None:
+    name = short("collections") + short("OrderedDict")
+    assert judged(tmp_path / "x", b"\x80\x04" + name + b"\x93)R.").level == "pickle-clean"
+    found = judged(tmp_path / "x", b"\x80\x04" + name + b"N0\x93)R.")
+    assert (found.level, [one.kind for one in found.findings]) == ("unknown", ["disagreement"])
 
 
 def test_what_counts_as_harmless_is_what_torch_itself_allows_or_a_layer() -> None:
@@ -612,6 +652,8 @@ def test_a_file_that_is_gone_is_unknown(tmp_path: Path) -> None:
     found = file_safety(tmp_path / "gone.bin")
     assert found.level == "unknown"
     assert "cannot be read" in found.sentence
+    os.mkfifo(tmp_path / "pipe")
+    assert [file_safety(path).level for path in (tmp_path, tmp_path / "pipe")] == ["unknown", "unknown"]
 
 
 # Folders and records

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from workers.kit import UserError
 from workers.sources.formats.archive import member_bytes
-from workers.sources.headers import TensorHeader, read_headers
 from workers.sources.safety import pickles
 from workers.sources.safety.levels import Finding
 
@@ -64,11 +62,6 @@ def check_npz(path: Path, listed: dict[str, zipfile.ZipInfo]) -> tuple[list[Find
     if not is_clean:
         return findings, "unknown"
     return findings, "pickle-clean" if has_objects else "safe-format"
-
-
-def headers_with(path: Path, others: Sequence[Path]) -> list[TensorHeader]:
-    """The headers of one file, where its part files may be among the others."""
-    return [header for header in read_headers([path, *others]) if header.file == path.name]
 
 
 def _wrong_size(name: str = "") -> Finding:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workers.kit import UserError
-from workers.sources.formats import torch_files
+from workers.sources.formats import onnx_file, tfjs, torch_files
 from workers.sources.formats.archive import member_bytes
 from workers.sources.formats.safetensors_file import is_safetensors
 from workers.sources.headers import identify, read_headers
@@ -72,6 +72,8 @@ Judgement = tuple[str, list[Finding], str]
 
 def _judge(path: Path, companions: list[Path]) -> Judgement:
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path.name} is no regular file.")  # a pipe would never end
         size = path.stat().st_size
         with path.open("rb") as handle:
             head = handle.read(pickles.SALVAGE_BYTES)
@@ -113,15 +115,33 @@ def _kind(path: Path, head: bytes, size: int, companions: list[Path]) -> tuple[s
     kind = identify(path)
     if kind in _NUMBERS_ONLY:
         return kind, lambda: _numbers(path, companions)
+    if _is_part(path, companions):
+        return "numbers", lambda: ([], "safe-format")
     if pickles.looks_like_pickle(head):
         return "pickle", lambda: _pickle(path, size)
     return "unknown", lambda: _unknown(path, head)
 
 
+def _part_names(path: Path) -> set[str]:
+    """The names of the files in which an ONNX or TensorFlow.js model keeps its numbers."""
+    with path.open("rb") as handle:
+        start = handle.read(1)
+    if start == b"\x08":
+        check_onnx(path)
+        return onnx_file.part_names(path) if identify(path) == "onnx" else set()
+    content = tfjs.parsed(path) if path.stat().st_size <= MAX_JSON_BYTES else None
+    return tfjs.shard_names(content) if content and tfjs.is_tfjs(content) else set()
+
+
+def _is_part(path: Path, companions: list[Path]) -> bool:
+    """Whether another file of the model, itself sound, names this one as the place of its numbers."""
+    owners = (other for other in companions if other != path and path.name in _part_names(other))
+    return any(read_headers([owner, path]) for owner in owners)
+
+
 def _numbers(path: Path, companions: list[Path]) -> tuple[list[Finding], str]:
-    others = [other for other in companions if other != path]
-    headers = read_headers([path]) if not others else arrays.headers_with(path, others)
-    if not headers:
+    named = _part_names(path) if companions else set()
+    if not read_headers([path, *(other for other in companions if other.name in named)]):
         return [Finding("structure", "It holds no tensor.")], "unknown"
     return [], "safe-format"
 
@@ -217,7 +237,7 @@ def _second_nature(path: Path, head: bytes, kind: str) -> str:
         return f"It starts as {kind} and ends as a zip archive."
     if kind != "tar" and _is_tar(head):
         return f"It starts as {kind} and is a tar archive too."
-    if (kind in _NUMBERS_ONLY or kind == "npy") and pickles.imports_at_start(head):
+    if kind in _NUMBERS_ONLY | {"npy", "numbers"} and pickles.imports_at_start(head):
         return f"It starts as {kind} and reads as a pickle too."
     return ""
 

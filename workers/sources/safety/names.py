@@ -19,7 +19,7 @@ _PICKLES = (
 _OTHERS = (
     ".npz", ".npy", ".h5", ".hdf5", ".keras", ".msgpack", ".pb", ".tflite", ".mlmodel", ".mlpackage", ".nemo",
     ".ot",  # codespell:ignore ot
-       ".mar", ".engine", ".plan", ".llamafile", ".caffemodel", ".pdparams", ".params", ".zip", ".7z", ".rar", ".gz",
+    ".mar", ".engine", ".plan", ".llamafile", ".caffemodel", ".pdparams", ".params", ".zip", ".7z", ".rar", ".gz",
     ".tgz", ".bz2", ".xz", ".zst", ".exe", ".dll", ".so",
 )
 # fmt: on

@@ -81,7 +81,9 @@ def read_one(source: Any, reading: Reading, *, place: str = "") -> bool:
     if theirs is None or theirs != ours or source.tell() not in {end, end - 1}:
         reading.is_whole = False
         _add(reading, Finding("disagreement", "Two readers of the pickle do not agree on what it imports.", place))
-    for module, name in sorted(ours | (theirs or set())):
+    # The second reader writes "unknown" for what it cannot follow.
+    named = {pair for pair in theirs or () if "unknown" not in pair}
+    for module, name in sorted(ours | named):
         _judge(reading, Global(module, name), place, is_denied=verdicts.get((module, name), False))
     source.seek(end)
     reading.count += 1
