@@ -8,6 +8,7 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
+from hubapp.catalog import describing
 from hubapp.catalog.importing import Imported, ImportFile, model_import
 from hubapp.catalog.models import File, Model, Source, SyncRun
 from hubapp.catalog.scanning import Candidate, card_facts, folder_search, shards_missing
@@ -39,6 +40,8 @@ def folder_take(run: SyncRun, *, source: Source, on_progress: Callable[[int, int
         seen.add(slug)
         try:
             imported = _candidate_import(candidate, slug=slug, source=source)
+            if (revision := imported.model.current_revision) and not imported.model.documentation_level:
+                describing.local_card_store(revision)
         except (UserError, OSError) as error:
             refused[candidate.name] = error.message if isinstance(error, UserError) else f"{error.strerror}."
             continue

@@ -15,13 +15,16 @@ CREATE TEMP TABLE IF NOT EXISTS {STAGE} ({", ".join(f"{name} {kind}" for name, k
 """
 EMPTY = f"TRUNCATE {STAGE}"  # inside a larger transaction nothing has emptied it
 # The stage is small and the catalogue large: a plan that reads the whole catalogue is never right.
-SETTINGS = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '64MB'"
+# Nor has a table that was filled a moment ago any statistics yet.
+SETTINGS = """SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
+SET LOCAL work_mem = '64MB'"""
 COPY = f"COPY {STAGE} ({', '.join(STAGED)}) FROM STDIN"
 COUNTS = f"SELECT action, count(*) FROM {STAGE} GROUP BY action"
 NAMES = f"SELECT slug, action FROM {STAGE} WHERE action IN ('add', 'replace', 'change') ORDER BY position"
 REFUSED = f"SELECT position, slug, reason, left(record::text, 500) FROM {STAGE} WHERE action = 'refuse'"
 MATCH_BY_ID = f"""
-UPDATE {STAGE} s SET model_id = m.id FROM catalog_model m WHERE s.hub_id <> '' AND m.hub_id = s.hub_id
+UPDATE {STAGE} s SET model_id = m.id FROM catalog_model m
+WHERE s.hub_id <> '' AND m.hub_id = s.hub_id AND m.hub_id <> '' -- said twice: the index holds such rows only
 """
 MATCH_BY_NAME = f"""
 UPDATE {STAGE} s SET model_id = m.id FROM catalog_model m WHERE s.model_id IS NULL AND m.slug = s.slug
@@ -69,12 +72,14 @@ _LOCAL = {
 _DEFAULTED = {name: f"coalesce(s.{name}, %(now)s)" for name in ("published_at", "updated_at")}
 _COPIED = ["title", *MODEL_COLUMNS, *COUNTERS]
 INSERT = f"""
+SET LOCAL enable_hashjoin = on;
 WITH new AS (
     INSERT INTO catalog_model ({", ".join([*_COPIED, *_LOCAL])})
     SELECT {", ".join([*(_DEFAULTED.get(name, f"s.{name}") for name in _COPIED), *_LOCAL.values()])}
     FROM {STAGE} s WHERE s.action IN ('add', 'replace') ORDER BY s.position
     RETURNING id, slug)
-UPDATE {STAGE} s SET model_id = new.id FROM new WHERE new.slug = s.slug
+UPDATE {STAGE} s SET model_id = new.id FROM new WHERE new.slug = s.slug;
+SET LOCAL enable_hashjoin = off
 """
 
 
@@ -162,9 +167,13 @@ INSERT INTO catalog_sighting (run_id, model_id)
 SELECT %(run)s, s.model_id FROM {STAGE} s WHERE s.action <> 'refuse' AND s.model_id IS NOT NULL
 ON CONFLICT (run_id, model_id) DO NOTHING
 """
+# Here both sides are large, and a table that was just filled has no statistics.
+HASH = "SET LOCAL enable_nestloop = off"
 REMOVED = """
-UPDATE catalog_model m SET is_missing = true, archived_at = coalesce(m.archived_at, %(now)s)
-WHERE m.source_id = %(source)s AND NOT m.is_missing
-    AND NOT EXISTS (SELECT 1 FROM catalog_sighting g WHERE g.run_id = %(run)s AND g.model_id = m.id)
-RETURNING m.slug
+WITH gone AS (
+    UPDATE catalog_model m SET is_missing = true, archived_at = coalesce(m.archived_at, %(now)s)
+    WHERE m.source_id = %(source)s AND NOT m.is_missing
+        AND NOT EXISTS (SELECT 1 FROM catalog_sighting g WHERE g.run_id = %(run)s AND g.model_id = m.id)
+    RETURNING m.slug)
+SELECT count(*), (SELECT array_agg(slug) FROM (SELECT slug FROM gone ORDER BY slug LIMIT %(most)s) first) FROM gone
 """

@@ -112,7 +112,8 @@ def _needed(counts: dict[str, int]) -> list[str]:
 def removed_mark(*, run: SyncRun, source: Source, now: dt.datetime) -> tuple[int, list[str]]:
     """Archive the models of the source that the whole run did not see; returns how many, and the first names."""
     with connection.cursor() as cursor:
-        cursor.execute(statements.REMOVED, {"run": run.pk, "source": source.pk, "now": now})
-        names = [name for (name,) in cursor.fetchall()]
+        cursor.execute(statements.HASH)
+        cursor.execute(statements.REMOVED, {"run": run.pk, "source": source.pk, "now": now, "most": EXAMPLES})
+        count, names = cursor.fetchone()
         cursor.execute("DELETE FROM catalog_sighting WHERE run_id = %s", [run.pk])
-    return len(names), sorted(names)[:EXAMPLES]
+    return count, names or []
