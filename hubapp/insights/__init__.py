@@ -1,1 +1,1 @@
-"""The front page."""
+"""The front page and the insights of the whole hub."""

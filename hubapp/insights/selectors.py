@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
-from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, IntegerField, Q, QuerySet, Sum
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
+from django.utils import timezone
 
 from hubapp.catalog.models import Dataset, Model, Source
+from hubapp.catalog.models.model import is_insider
+from hubapp.catalog.search.counting import SMALL, catalogue
+from hubapp.insights.models import Snapshot
 from hubapp.jobs.models import Job
+from hubapp.jobs.visibility import Person, jobs_visible_to
 from workers.kit import ANALYSES
 
 ACTIVE = (Job.Status.QUEUED, Job.Status.RUNNING)
@@ -18,14 +24,24 @@ PREPARATION = "features"  # computed for other analyses to read; not a finding o
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What is here. `parameters` and `filters` count each model's current revision once."""
+    """What is here. `parameters` and `filters` count each model's current revision once.
+
+    parameters  None where nobody has counted them
+    made_at     when models and parameters were counted; None: now
+    """
 
     models: int
-    parameters: int
+    parameters: int | None
     sources: int
     datasets: int
     analyses: int
     filters: int
+    made_at: dt.datetime | None = None
+
+    @property
+    def about(self) -> str:
+        """The sign before a number that may have changed since it was counted."""
+        return "≈ " if self.made_at else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,50 +78,72 @@ class Finding:
     sentence: str
 
 
-def hub_counts() -> Counts:
-    """Models, parameters, sources, data sets, finished analyses, filters looked at; archived models do not count."""
-    newest = Job.objects.filter(
-        kind="filterdb",
-        status=Job.Status.SUCCEEDED,
-        revision=OuterRef("current_revision"),
-        outcome__archived_at__isnull=True,
-    ).order_by("-finished_at")
-    filters = newest.annotate(number=Cast(KeyTextTransform("filters", "outcome__summary"), IntegerField())).values(
-        "number"
-    )[:1]
-    models = (
-        Model.objects.filter(archived_at__isnull=True)
-        .annotate(filters=Subquery(filters))
-        .aggregate(
-            models=Count("pk"),
-            parameters=Sum("current_revision__parameters"),
-            looked_at=Sum("filters"),
+def hub_counts(user: Person) -> Counts:
+    """Models, parameters, sources, data sets, finished analyses, filters looked at; archived models do not count.
+
+    Of large catalogues models and parameters stand in roll-ups: only what was analysed is counted anew.
+    """
+    models, parameters, made_at = _models(user)
+    newest = (
+        jobs_visible_to(user)
+        .filter(
+            kind="filterdb",
+            status=Job.Status.SUCCEEDED,
+            revision__model__archived_at__isnull=True,
+            revision__model__current_revision=F("revision"),
+            outcome__archived_at__isnull=True,
         )
+        .order_by("revision_id", "-finished_at")
+        .distinct("revision_id")
     )
+    filters = newest.values_list(Cast(KeyTextTransform("filters", "outcome__summary"), IntegerField()), flat=True)
     return Counts(
-        models=models["models"],
-        parameters=models["parameters"] or 0,
+        models=models,
+        parameters=parameters,
         sources=Source.objects.count(),
         datasets=Dataset.objects.filter(archived_at__isnull=True).count(),
-        analyses=_finished().count(),
-        filters=models["looked_at"] or 0,
+        analyses=_finished(user).count(),
+        filters=sum(number or 0 for number in filters),
+        made_at=made_at,
     )
 
 
-def _finished() -> QuerySet[Job]:
-    """Jobs whose outcome is shown. The outcome is reached through the job's row: this room does not import results."""
-    return Job.objects.filter(
-        status=Job.Status.SUCCEEDED,
-        is_parent=False,
-        revision__model__archived_at__isnull=True,
-        outcome__isnull=False,
-        outcome__archived_at__isnull=True,
-    ).exclude(kind=PREPARATION)
+def _models(user: Person) -> tuple[int, int | None, dt.datetime | None]:
+    """Models and parameters; when they were counted, where that was not now."""
+    state = catalogue()
+    if state.is_small:
+        found = Model.objects.visible_to(user).filter(archived_at__isnull=True)
+        sums = found.aggregate(
+            models=Count("pk"), parameters=Sum(Coalesce("parameters", "current_revision__parameters"))
+        )
+        return sums["models"], sums["parameters"] or 0, None
+    snapshot = Snapshot.objects.order_by("-pk").only("made_at", "figures_all", "figures_open").first()
+    if snapshot is None:
+        rollup = state.rollup
+        models = (rollup.models_all if is_insider(user) else rollup.models_open) if rollup else SMALL
+        return models, None, rollup.made_at if rollup else timezone.now()
+    figures = snapshot.figures_for(is_insider=is_insider(user))
+    return figures["models"], figures["parameters"], snapshot.made_at
 
 
-def running_now(*, limit: int = 5) -> Running:
-    """The jobs that run, longest running first, and the counts of those that run and wait."""
-    single = Job.objects.filter(is_parent=False, status__in=ACTIVE)
+def _finished(user: Person) -> QuerySet[Job]:
+    """Jobs whose outcome is shown to this person. It is reached by the job: this room imports no results."""
+    return (
+        jobs_visible_to(user)
+        .filter(
+            status=Job.Status.SUCCEEDED,
+            is_parent=False,
+            revision__model__archived_at__isnull=True,
+            outcome__isnull=False,
+            outcome__archived_at__isnull=True,
+        )
+        .exclude(kind=PREPARATION)
+    )
+
+
+def running_now(user: Person, *, limit: int = 5) -> Running:
+    """What runs, of what this person may know of: the jobs, longest running first, and how many run and wait."""
+    single = jobs_visible_to(user).filter(is_parent=False, status__in=ACTIVE)
     counts = single.aggregate(
         running=Count("pk", filter=Q(status=Job.Status.RUNNING)), queued=Count("pk", filter=Q(status=Job.Status.QUEUED))
     )
@@ -113,9 +151,9 @@ def running_now(*, limit: int = 5) -> Running:
     return Running(jobs=list(jobs), running=counts["running"], queued=counts["queued"])
 
 
-def finding_list(*, limit: int = 8) -> list[Finding]:
+def finding_list(user: Person, *, limit: int = 8) -> list[Finding]:
     """The newest results in sentences."""
-    jobs = _finished().select_related("revision__model", "dataset_revision__dataset", "outcome")
+    jobs = _finished(user).select_related("revision__model", "dataset_revision__dataset", "outcome")
     return [
         Finding(
             job=job,

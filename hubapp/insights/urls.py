@@ -8,6 +8,8 @@ from hubapp.ui.pages import page_paths
 app_name = "insights"
 urlpatterns = [
     *page_paths("", views.front, name="front"),
+    *page_paths("insights/", views.hub, name="hub"),
+    path("insights/charts/<slug:name>.json", views.hub_chart, name="hub_chart"),
     path("running/", views.running, name="running"),
     path("running/count/", views.running_count, name="running_count"),
 ]

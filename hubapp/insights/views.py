@@ -1,25 +1,27 @@
-"""The front page and what it polls."""
+"""The front page and what it polls; the page of the whole hub."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from hubapp.catalog.selectors import dataset_list
+from hubapp.insights.hub import hub_insights
 from hubapp.insights.selectors import Finding, finding_list, hub_counts, running_now
 from hubapp.jobs.models import Job
-from hubapp.ui.pages import page
+from hubapp.ui.pages import json_response, page
 
 
 @require_safe
 def front(request: HttpRequest) -> HttpResponse:
     """What is here, what is running, the newest results, and each data set with its best models."""
-    counts = hub_counts()
-    running = running_now()
-    findings = finding_list()
+    user = request.user
+    counts = hub_counts(user)
+    running = running_now(user)
+    findings = finding_list(user)
     datasets = list(dataset_list())
     context = {
         "counts": counts,
@@ -54,15 +56,34 @@ def front(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def hub(request: HttpRequest) -> HttpResponse:
+    """What the whole hub documents: licences, cards, lineage, growth."""
+    found = hub_insights(request.user)
+    return page(
+        request, "insights/hub.html", {"hub": found}, data=lambda: found.as_json() if found else {"models": None}
+    )
+
+
+@require_safe
+def hub_chart(request: HttpRequest, name: str) -> HttpResponse:
+    """A chart of the page of the whole hub: "sections", "task" or "library"."""
+    found = hub_insights(request.user)
+    figure = found.chart(name) if found else None
+    if figure is None:
+        raise Http404(f"The hub has no chart named {name}.")
+    return json_response(request, figure)
+
+
+@require_safe
 def running(request: HttpRequest) -> HttpResponse:
     """The fragment of what runs now; it asks for itself again only while something is unfinished."""
-    return render(request, "insights/_running.html", {"running": running_now()})
+    return render(request, "insights/_running.html", {"running": running_now(request.user)})
 
 
 @require_safe
 def running_count(request: HttpRequest) -> HttpResponse:
     """The menu's number of unfinished jobs; nothing when there are none."""
-    return render(request, "insights/_running_count.html", {"running": running_now(limit=0)})
+    return render(request, "insights/_running_count.html", {"running": running_now(request.user, limit=0)})
 
 
 def _job_json(job: Job) -> dict[str, Any]:
