@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from hubapp.charts.frame import DASHES, INK, MUTED, PAPER, SERIES, Figure, empty, figure
 
 RELATIONS = ("finetune", "adapter", "merge", "quantized")
-ROW_PIXELS, FRAME_PIXELS, MOST_PIXELS = 20, 110, 1400
-MOST_LABELS = 14  # in a column; the others show on hover
+ROW_PIXELS, FRAME_PIXELS, MOST_PIXELS = 14, 110, 1600
+MOST_LABELS = 14  # in a column but the outermost; the others show on hover
 LABEL_CHARACTERS = 26
 
 
@@ -54,7 +54,7 @@ def lineage_graph(kin: Sequence[Kin], links: Sequence[tuple[str, str, str]]) -> 
             "tickmode": "array",
             "tickvals": steps,
             "ticktext": [_step_words(step) for step in steps],
-            "range": [steps[0] - 0.35, steps[-1] + 0.9],
+            "range": [steps[0] - (0.9 if steps[0] < 0 else 0.35), steps[-1] + 0.9],
             "zeroline": False,
             "side": "top",
             "automargin": True,
@@ -67,8 +67,7 @@ def lineage_graph(kin: Sequence[Kin], links: Sequence[tuple[str, str, str]]) -> 
 def _step_words(step: int) -> str:
     if step == 0:
         return "this model"
-    side = "from" if step < 0 else "to"
-    return f"{abs(step)} step{'s' if abs(step) > 1 else ''} {side}"
+    return f"{abs(step)} step{'s' if abs(step) > 1 else ''} {'up' if step < 0 else 'down'}"
 
 
 def _columns(kin: Sequence[Kin]) -> dict[int, list[Kin]]:
@@ -120,7 +119,12 @@ def _lines(places: Mapping[str, tuple[int, float]], links: Sequence[tuple[str, s
 
 
 def _dots(kin: Sequence[Kin], places: Mapping[str, tuple[int, float]]) -> list[go.Scatter]:
-    labelled = {one.name for column in _columns(kin).values() for one in column[:MOST_LABELS]}
+    columns = _columns(kin)
+    labelled = {
+        one.name
+        for step, column in columns.items()
+        for one in (column if step in {min(columns), max(columns)} else column[:MOST_LABELS])
+    }
     traces = []
     for name, symbol, fill, chosen in (
         ("this model", "diamond", INK, [one for one in kin if one.step == 0]),
@@ -135,7 +139,7 @@ def _dots(kin: Sequence[Kin], places: Mapping[str, tuple[int, float]]) -> list[g
                     mode="markers+text",
                     name=name,
                     text=[_label(one.name) if one.name in labelled else "" for one in chosen],
-                    textposition="middle right",
+                    textposition=[_side(one.step) for one in chosen],
                     textfont={"size": 11},
                     marker={"symbol": symbol, "size": 8, "color": fill, "line": {"width": 1.5, "color": PAPER}},
                     customdata=[[plain(one.name), _facts(one)] for one in chosen],
@@ -143,6 +147,11 @@ def _dots(kin: Sequence[Kin], places: Mapping[str, tuple[int, float]]) -> list[g
                 )
             )
     return traces
+
+
+def _side(step: int) -> str:
+    """Where a label stands: away from the model itself."""
+    return "top center" if step == 0 else "middle left" if step < 0 else "middle right"
 
 
 def _label(name: str) -> str:

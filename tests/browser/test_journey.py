@@ -29,12 +29,15 @@ def test_from_the_front_page_to_a_schedule(visitor: Visitor) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("SqueezeNet 1.1")
     visitor.settle()
     visitor.check()
+    page.get_by_role("link", name="Analyses", exact=True).click()
+    visitor.settle()
+    visitor.check()
 
     # Run an analysis: reading is open, running asks for a login and leads back.
     page.get_by_role("region", name="Filters").get_by_role("link", name="Sign in to run").click()
     visitor.check()
     visitor.sign_in("alice")
-    expect(page).to_have_url(f"{visitor.url}/models/squeezenet-1-1/")
+    expect(page).to_have_url(f"{visitor.url}/models/squeezenet-1-1/?tab=analyses")
     page.get_by_role("button", name="Run Few-shot evaluation on Digits").click()
     expect(page).to_have_url(re.compile(r"/jobs/[0-9a-f-]{36}/"))
     curves = page.url
@@ -76,10 +79,12 @@ def analyse_filters(visitor: Visitor, title: str) -> None:
     page = visitor.page
     menu(page, "Models")
     page.get_by_role("link", name=title).click()
+    page.get_by_role("link", name="Analyses", exact=True).click()
     page.get_by_role("button", name="Analyse the filters").click()
     expect(page.locator("#job-status").get_by_role("status")).to_contain_text("The result is", timeout=MINUTE)
     menu(page, "Models")
     page.get_by_role("link", name=title).click()
+    page.get_by_role("link", name="Analyses", exact=True).click()
     visitor.settle()
     expect(page.get_by_role("region", name="Layers")).to_be_visible()
     assert page.locator("figure[data-is-ready]").count() > 0
@@ -137,6 +142,8 @@ PAGES = (
     "/models/",
     "/models/?q=nothing-like-it",
     "/models/mtcnn-pnet/",
+    "/models/mtcnn-pnet/?tab=analyses",
+    "/models/mtcnn-pnet/?tab=files",
     "/filters/squeezenet-1-1/",
     "/scores/squeezenet-1-1/",
     "/datasets/",

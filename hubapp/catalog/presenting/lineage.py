@@ -9,7 +9,7 @@ from hubapp.catalog.lineage import Brief, Lineage, Relative
 from hubapp.catalog.models import Model
 from hubapp.charts.lineage import Kin
 
-MOST_DRAWN, MOST_DRAWN_ANCESTORS = 150, 50
+MOST_DRAWN, MOST_DRAWN_ANCESTORS = 100, 30
 
 
 def kin_of(model: Model, lineage: Lineage) -> tuple[list[Kin], list[tuple[str, str, str]]]:

@@ -59,6 +59,11 @@ class Rights:
     conflicts: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def licence_name(self) -> str:
+        """The licence as briefly as can be."""
+        return _short(self.licence)
+
 
 def licence_of(model: Model) -> Licence:
     """A model's licence, with what its card says of its name and text."""
@@ -117,7 +122,7 @@ def _over_chain(place: int, links: Sequence[Link], *, hides: bool) -> Answer:
     if hides and answer.answer not in {"unknown", "not allowed"}:
         sentence = "It was made from a model that is not shown here, whose licence counts too."
         return Answer(use=answer.use, title=answer.title, answer="unknown", sentence=sentence)
-    whose = "" if strictest.is_self else f"By {strictest.name}: "
+    whose = "" if strictest.is_self or not strictest.is_known else f"By {strictest.name}: "
     return Answer(use=answer.use, title=answer.title, answer=answer.answer, sentence=f"{whose}{answer.sentence}")
 
 
@@ -132,7 +137,7 @@ def _link(name: str, licence: Licence, *, relation: str = "", is_self: bool = Fa
     return Link(
         name=name,
         relation=relation,
-        licence=licence.title,
+        licence=_short(licence),
         is_self=is_self,
         is_known=is_known,
         answers=tuple(answers),
@@ -141,6 +146,10 @@ def _link(name: str, licence: Licence, *, relation: str = "", is_self: bool = Fa
 
 def _link_of(one: Relative, licence: Licence) -> Link:
     return _link(one.name, licence, relation=one.relation, is_known=one.known is not None)
+
+
+def _short(licence: Licence) -> str:
+    return licence.spdx or licence.title
 
 
 def _licence_of_known(known: Known | None) -> Licence:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest
 
-from hubapp.catalog.cards import card_html, card_text
+from hubapp.catalog.cards import card_html, card_sections
 from hubapp.catalog.described import emissions_of, examples_of, record_of, scores_of, siblings_of, spaces_of
 from hubapp.catalog.lineage import Brief, Lineage, lineage_brief, lineage_of
 from hubapp.catalog.models import Card, Dataset, File, Model, Popularity, Revision, Tensor
@@ -28,7 +28,7 @@ from hubapp.catalog.views.answers import page_number
 
 FILES_A_PAGE, TENSORS_A_PAGE, RELATIVES_A_PAGE = 200, 50, 50
 MOST_CHANGES = 200  # of one kind that a diff shows
-CARD_WORDS = 6_000  # of a card, in which its first sentence is looked for
+CARD_WORDS, SHORTEST_LINE = 6_000, 20  # characters of a card in which its first sentence is looked for
 
 
 class Shown:
@@ -124,7 +124,8 @@ class Shown:
         """What it is for, in a sentence: its own, else the card's first."""
         if self.model.meaning or not self.card.body:
             return self.model.meaning
-        return presenting.first_sentence(card_text(self.card.body[:CARD_WORDS]))
+        lines = (line for one in card_sections(self.card.body[:CARD_WORDS]) for line in one.text.split("\n"))
+        return presenting.first_sentence(next((line for line in lines if len(line) >= SHORTEST_LINE), ""))
 
 
 def page_links(request: HttpRequest, shown: Page[Any], name: str) -> dict[str, str]:
