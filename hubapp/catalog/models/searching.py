@@ -36,13 +36,20 @@ class FacetCount(models.Model):
 
 
 class SampledModel(models.Model):
-    """A uniform random sample of the models, small enough to be counted at once."""
+    """A uniform random sample of the models, small enough to be counted at once; with what conditions and orders read."""
 
     model = models.OneToOneField(Model, on_delete=models.CASCADE, primary_key=True, related_name="+")
     is_restricted = models.BooleanField()
     published_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    title = models.CharField(max_length=200)
     parameters = models.BigIntegerField(null=True)
+    size_bytes = models.BigIntegerField(null=True)
+    downloads = models.BigIntegerField(null=True)
+    likes = models.IntegerField(null=True)
+    trending = models.FloatField(null=True)
+    documentation_points = models.SmallIntegerField(null=True)
     facets = ArrayField(models.TextField())
     search = SearchVectorField()
 

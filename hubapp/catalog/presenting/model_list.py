@@ -49,7 +49,8 @@ def list_sentence(listing: Listing) -> str:
     """What the model list shows, in words."""
     start = "".join(f"Nothing says “{word}”; shown: {near}. " for word, near in listing.replaced)
     said = query_words(listing.query)
-    return f"{start}{count_words(listing)}{said and (' ' if listing.query.q else ', ')}{said}, {order_words(listing.query)}."
+    joined = f"{' ' if listing.query.q else ', '}{said}" if said else ""
+    return f"{start}{count_words(listing)}{joined}, {order_words(listing.query)}."
 
 
 def query_words(query: ModelQuery) -> str:

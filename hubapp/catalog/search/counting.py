@@ -24,7 +24,7 @@ from workers.statistics import exact_binomial_interval
 EXACT = 10_000
 SMALL = 20_000  # catalogues up to here need no roll-ups: everything is counted
 FEW_OF_SAMPLE = 4_000  # sampled matches that facets are counted over
-MOST_VALUES = 100  # values of a facet that are kept, the most frequent first
+MOST_VALUES = 50  # values of a facet that are kept, the most frequent first
 RELEVANCE_WEIGHTS = "{0.1,0.3,0.5,1}"  # of card and papers, tags, meaning, name
 
 Person = User | AnonymousUser | None
@@ -98,8 +98,11 @@ def catalogue() -> Catalogue:
     return Catalogue(rollup=None, is_small=Model.objects.all()[: SMALL + 1].count() <= SMALL)
 
 
-def find(query: ModelQuery, user: Person, state: Catalogue, *, without: str = "") -> Found:
-    """Count what a search finds; `without` names a facet whose choices are left out and whose values alone are counted."""
+def find(query: ModelQuery, user: Person, state: Catalogue, *, without: str = "", is_count_only: bool = False) -> Found:
+    """Count what a search finds.
+
+    `without` names a facet whose choices are left out and whose values alone are counted; `is_count_only`: no values.
+    """
     if without:
         query = query.without(without)
     if state.rollup is not None and not query.is_archived:
@@ -108,9 +111,9 @@ def find(query: ModelQuery, user: Person, state: Catalogue, *, without: str = ""
         estimated = _of_sample(query, user, state.rollup, facet=without)
         if estimated.count.low > EXACT:
             return estimated
-        exact = _of_matches(query, user, limit=EXACT, facet=without)
+        exact = _of_matches(query, user, limit=EXACT, facet=without, is_count_only=is_count_only)
         return exact or _at_least(estimated, EXACT + 1)
-    exact = _of_matches(query, user, limit=state.limit, facet=without)
+    exact = _of_matches(query, user, limit=state.limit, facet=without, is_count_only=is_count_only)
     return exact or Found(count=Count(value=state.limit + 1, low=state.limit + 1, high=None, is_exact=False))
 
 
@@ -129,13 +132,14 @@ def matching_models(query: ModelQuery, user: Person) -> QuerySet[Model]:
 
 
 def relevance(query: ModelQuery) -> tuple[str, list[Any]]:
-    """Relevance × popularity in SQL: where the words stand, times the logarithm of downloads; the very name comes first."""
+    """Relevance × popularity in SQL: where the words stand, times the logarithm of downloads; the name itself first."""
     words = words_of(query.q)
     if not words:
         return "0", []
     text, params = TextQuery(words).as_sql(None, connection)
     sql = (
-        f"ts_rank('{RELEVANCE_WEIGHTS}', search, {text}) * (1 + ln(1 + coalesce(downloads, 0) + 10 * coalesce(likes, 0)))"
+        f"ts_rank('{RELEVANCE_WEIGHTS}', search, {text})"
+        " * (1 + ln(1 + coalesce(downloads, 0) + 10 * coalesce(likes, 0)))"
         " * CASE WHEN %s IN (lower(slug), lower(title), split_part(lower(slug), '/', 2)) THEN 1000 ELSE 1 END"
     )
     return sql, [*params, query.q.lower()]
@@ -146,14 +150,16 @@ def relevance_order(query: ModelQuery) -> str:
     return "relevance ASC, slug DESC" if query.order.startswith("-") else "relevance DESC, slug"
 
 
-def _of_matches(query: ModelQuery, user: Person, *, limit: int, facet: str) -> Found | None:
+def _of_matches(query: ModelQuery, user: Person, *, limit: int, facet: str, is_count_only: bool) -> Found | None:
     """Read the matches once: their number, their order and their facet keys; None where they are more than `limit`."""
     where, params = condition(matching_models(query, user))
+    if is_count_only:
+        return _number_of_matches(where, params, limit=limit)
     order = order_of(query.order)
     is_relevance = query.order.endswith("relevance") and not facet
     rank, rank_params = relevance(query) if is_relevance else ("0", [])
     sorted_by = relevance_order(query) if is_relevance else order.sorted_by
-    ids = "NULL" if facet else f"(SELECT array_agg(id ORDER BY {sorted_by}) FROM matched)"
+    ids = "NULL" if facet else f"(SELECT array_agg(id ORDER BY {sorted_by}) FROM matched)"  # noqa: S608
     columns = ", ".join(dict.fromkeys(["id", "slug", "facets", *order.columns]))
     # MATERIALIZED and LIMIT without ORDER BY: no plan can walk another index in the hope of an early end.
     sql = f"""
@@ -176,13 +182,23 @@ def _of_matches(query: ModelQuery, user: Person, *, limit: int, facet: str) -> F
     )
 
 
+def _number_of_matches(where: str, params: list[Any], *, limit: int) -> Found | None:
+    sql = f"SELECT count(*) FROM (SELECT FROM catalog_model WHERE {where} LIMIT {limit + 1}) AS matched"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        (count,) = cursor.fetchone()
+    exact = Count(value=count, low=count, high=count, is_exact=True)
+    return Found(count=exact) if count <= limit else None
+
+
 # Of a relation `keys` (key, models): the most frequent values of each facet, as two arrays.
 TOP_KEYS = f"""top.keys, top.numbers FROM (
-    SELECT array_agg(key ORDER BY models DESC, key) AS keys, array_agg(models ORDER BY models DESC, key) AS numbers FROM (
+    SELECT array_agg(key ORDER BY models DESC, key) AS keys, array_agg(models ORDER BY models DESC, key) AS numbers
+    FROM (
         SELECT key, models, row_number() OVER (PARTITION BY split_part(key, '=', 1) ORDER BY models DESC, key) AS place
         FROM keys
     ) AS placed WHERE place <= {MOST_VALUES}
-) AS top"""
+) AS top"""  # noqa: S608
 
 
 def _of_sample(query: ModelQuery, user: Person, rollup: RollUp, *, facet: str) -> Found:

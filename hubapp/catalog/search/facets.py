@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlencode
 
 from hubapp.catalog.filters import FACETS, FIXED, ModelQuery
 from hubapp.catalog.models import Modality
@@ -32,7 +34,12 @@ class FacetValue:
     count: int | None
     is_exact: bool
     is_chosen: bool
-    url_query: str
+    toggled: Callable[[], str]
+
+    @property
+    def url_query(self) -> str:
+        """The address with it, or without it where it is chosen."""
+        return self.toggled()
 
     @property
     def count_words(self) -> str:
@@ -60,7 +67,8 @@ class Facet:
     @property
     def more(self) -> Sequence[FacetValue]:
         """The values that unfold."""
-        return [one for one in self.values if one not in self.first]
+        first = set(map(id, self.first))
+        return [one for one in self.values if id(one) not in first]
 
     @property
     def is_long(self) -> bool:
@@ -91,7 +99,7 @@ def facet_of(
     own |= {value: 0 if is_exact else None for value in chosen if value not in own}
     if name == "size":
         own = {value: own[value] for value in (*FIXED["size"][1:], "") if value in own}
-    without = query.changed(of="", like="")
+    address = toggling(query)
     return Facet(
         name=name,
         title=FACETS[name],
@@ -104,11 +112,28 @@ def facet_of(
                 count=count,
                 is_exact=is_exact,
                 is_chosen=value in chosen,
-                url_query=without.toggled(name, value).urlencode(),
+                toggled=partial(address, name, value),
             )
             for value, count in own.items()
         ),
     )
+
+
+def toggling(query: ModelQuery) -> Callable[[str, str], str]:
+    """From a facet and a value to the address with one more or one less value; the rest is written once."""
+    plain = query.changed(of="", like="")
+    rest = plain.changed(choices=()).urlencode()
+    order = list(FACETS)
+
+    def address(facet: str, value: str) -> str:
+        pair = (facet, value)
+        kept = [one for one in query.choices if one != pair]
+        changed = kept if len(kept) < len(query.choices) else [*kept, pair]
+        changed.sort(key=lambda one: order.index(one[0]))
+        chosen = urlencode(changed)
+        return "&".join(filter(None, (chosen, rest)))
+
+    return address
 
 
 def facet_label(name: str, value: str) -> str:

@@ -34,10 +34,11 @@ TIMEOUT_MS = 5_000
 MOST_TRIES = 3  # near words that are tried for one that nothing says
 # What no page shows and every row would carry.
 HEAVY = ("facets", "search", "card_words", "tags", "dataset_names")
-# Every plan has an index to go by; an estimate that is far off must not lead to reading the whole table.
+# Every plan has an index to go by; an estimate that is far off must not lead to reading the whole table. The memory
+# lets bitmaps of the beginnings of words name rows instead of pages, all rows of which would have to be looked at.
 GUARDS = (
     "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),"
-    " set_config('statement_timeout', %s, true)"
+    " set_config('work_mem', '64MB', true), set_config('statement_timeout', %s, true)"
 )
 
 
@@ -46,11 +47,12 @@ class Listing:
     """What the model list shows.
 
     query     the search that was answered, its page one that exists
-    asked     the search that was asked for; differs in `q` where near words were put in place of unknown ones
+    asked     the search that was asked for; its `q` differs where near words stand for unknown ones
     replaced  (unknown word, near word) pairs
     models    of this page, each with source and current revision
-    drops     where nothing matches: searches with one thing less, each with what it finds
-    pages     how many there are, of those that can be reached; is_cut: there are more models than pages reach
+    drops     where nothing matches: searches with one thing less that find something
+    pages     how many can be reached
+    is_cut    there are more models than pages reach
     """
 
     query: ModelQuery
@@ -65,7 +67,7 @@ class Listing:
 
 
 def model_list(query: ModelQuery | Mapping[str, Any] | str | None = None, *, user: Person = None) -> QuerySet[Model]:
-    """Models that a search finds, in its order, each with its current revision; all that this person may know of.
+    """Models that a search finds and this person may know of, in its order, each with its current revision.
 
     `query` is a ModelQuery, a QueryDict or mapping of the list page's parameters, or their text
     ("q=net&modality=image"); None finds every model that is not archived.
@@ -82,7 +84,8 @@ def model_listing(query: ModelQuery, user: Person) -> Listing:
     """The page of a search. Raises UserError where it is too broad to be answered in time."""
     state = catalogue()
     with guarded(state):
-        asked, replaced = query, ()
+        asked = query
+        replaced: tuple[tuple[str, str], ...] = ()
         found = find(query, user, state)
         if query.q and not query.is_exact and found.count.is_exact and found.count.value == 0:
             query, found, replaced = _forgiving(query, found, user, state)
@@ -91,19 +94,20 @@ def model_listing(query: ModelQuery, user: Person) -> Listing:
         query = replace(query, page=min(query.page, pages))
         start = (query.page - 1) * query.per_page
         if found.ids is None:
-            ids = page_ids(query, user, found.count, total=state.total, start=start, size=query.per_page)
+            ids = page_ids(query, user, found.count, state=state, start=start, size=query.per_page)
         else:
             ids = found.ids[start : start + query.per_page]
+        others = _others(query, user, state)
         return Listing(
             query=query,
             asked=asked,
             replaced=replaced,
             count=found.count,
             models=models_of(ids),
-            facets=model_facets(query, user, state=state, found=found),
+            facets=_facets(query, user, found=found, others=others),
             pages=pages,
             is_cut=found.ids is None and found.count.value > DEEPEST,
-            drops=[] if found.count.value else _with_less(asked, user, state),
+            drops=[] if found.count.value else _with_less(query, user, state, others),
         )
 
 
@@ -114,7 +118,7 @@ def first_ids(query: ModelQuery, user: Person, size: int) -> tuple[list[int], Co
         found = find(query, user, state)
         if found.ids is not None:
             return found.ids[:size], found.count
-        return page_ids(query, user, found.count, total=state.total, start=0, size=size), found.count
+        return page_ids(query, user, found.count, state=state, start=0, size=size), found.count
 
 
 def models_of(ids: list[int]) -> list[Model]:
@@ -123,15 +127,21 @@ def models_of(ids: list[int]) -> list[Model]:
     return [rows[key] for key in ids if key in rows]
 
 
-def model_facets(
-    query: ModelQuery, user: Person = None, *, state: Catalogue | None = None, found: Found | None = None
-) -> list[Facet]:
+def model_facets(query: ModelQuery, user: Person = None) -> list[Facet]:
     """Facets of a search: each counts under the text and the *other* facets, so that a second value can be added."""
-    state = state or catalogue()
-    found = found or find(query, user, state)
+    state = catalogue()
+    return _facets(query, user, found=find(query, user, state), others=_others(query, user, state))
+
+
+def _others(query: ModelQuery, user: Person, state: Catalogue) -> dict[str, Found]:
+    """For each facet of which something is chosen, what the search finds without it."""
+    return {name: find(query, user, state, without=name) for name in query.chosen_facets}
+
+
+def _facets(query: ModelQuery, user: Person, *, found: Found, others: dict[str, Found]) -> list[Facet]:
     facets = []
     for name in FACETS:
-        own = find(query, user, state, without=name) if query.chosen(name) else found
+        own = others.get(name, found)
         like = known_values(query.of, query.like, user) if query.of == name and query.like else None
         facets.append(facet_of(name, query, counts=own.counts, is_exact=own.count.is_exact, known=like))
     return facets
@@ -155,16 +165,20 @@ def guarded(state: Catalogue) -> Iterator[None]:
         ) from error
 
 
-def _with_less(query: ModelQuery, user: Person, state: Catalogue) -> list[tuple[str, ModelQuery, Count]]:
+def _with_less(
+    query: ModelQuery, user: Person, state: Catalogue, others: dict[str, Found]
+) -> list[tuple[str, ModelQuery, Count]]:
     """The searches without the words, without one facet, or without the ranges, that find something."""
-    parts = [("q", query.changed(q=""))] if query.q else []
-    parts += [(facet, query.without(facet)) for facet in query.chosen_facets]
-    if query.ranges:
-        parts.append(("ranges", query.changed(**dict.fromkeys(query.ranges))))
-    if len(parts) < 2:
+    if len(query.chosen_facets) + bool(query.q) + bool(query.ranges) < 2:
         return []
-    counted = [(name, less, find(less, user, state).count) for name, less in parts]
-    return [one for one in counted if one[2].value]
+    parts = [(name, query.without(name), own.count) for name, own in others.items()]
+    for name, is_given, less in (
+        ("q", query.q, query.changed(q="")),
+        ("ranges", query.ranges, query.changed(**dict.fromkeys(query.ranges))),
+    ):
+        if is_given:
+            parts.append((name, less, find(less, user, state, is_count_only=True).count))
+    return [one for one in parts if one[2].value]
 
 
 def _forgiving(

@@ -1,7 +1,7 @@
 """What a search finds, as one condition that models and their sample share.
 
-Words and facet keys are lexemes of one column, so one GIN index answers both. A word is the beginning of a lexeme, or its
-English stem; words shorter than three letters, which begin too much, have to be whole. Facet keys begin with "=".
+Words and facet keys are lexemes of one column, so one GIN index answers both. A word is the beginning of a lexeme, or
+its English stem; words shorter than three letters, which begin too much, have to be whole. Facet keys begin with "=".
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ NOTHING = "'='"  # a lexeme that no model has
 
 
 @SearchVectorField.register_lookup
-class Matches(Lookup):  # type: ignore[type-arg]
+class Matches(Lookup[Any]):
     """`search__matches=TextQuery(…)`: the column holds what the text-search query asks for."""
 
     lookup_name = "matches"
     prepare_rhs = False
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
         """The operator @@ between column and query."""
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)
-        return f"{left} @@ {right}", [*left_params, *right_params]
+        return f"{left} @@ {right}", (*left_params, *right_params)
 
 
 class TextQuery(Expression):
@@ -72,7 +72,7 @@ class TextQuery(Expression):
         self.words = words
         self.keys = keys
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[str]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str, ...]]:  # type: ignore[override]
         """Casts and calls that PostgreSQL folds into one constant."""
         parts, params = [], []
         for word in self.words:
@@ -83,7 +83,7 @@ class TextQuery(Expression):
         if self.keys:
             parts.append("%s::tsquery")
             params.append(self.keys)
-        return "(" + " && ".join(parts) + ")", params
+        return "(" + " && ".join(parts) + ")", tuple(params)
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -98,18 +98,19 @@ def quoted_lexeme(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def facet_keys(query: ModelQuery, *, without: str = "") -> str:
-    """The chosen facet values as a tsquery; several of one facet mean any of them. `without` names a facet to leave out."""
-    parts = []
-    for facet in FACETS:
-        if facet != without and (values := query.chosen(facet)):
-            parts.append("(" + " | ".join(quoted_lexeme(f"={facet}={value}") for value in values) + ")")
+def facet_keys(query: ModelQuery) -> str:
+    """The chosen facet values as a tsquery; several of one facet mean any of them."""
+    parts = [
+        "(" + " | ".join(quoted_lexeme(f"={facet}={value}") for value in query.chosen(facet)) + ")"
+        for facet in FACETS
+        if query.chosen(facet)
+    ]
     return " & ".join(parts)
 
 
-def matches(query: ModelQuery, *, without: str = "") -> Q:
-    """The condition of a search but for who looks and whether a model is archived; `without` names a facet to leave out."""
-    words, keys = words_of(query.q), facet_keys(query, without=without)
+def matches(query: ModelQuery) -> Q:
+    """The condition of a search, but for who looks and whether a model is archived."""
+    words, keys = words_of(query.q), facet_keys(query)
     if query.q and not words:
         keys = NOTHING  # signs only
     found = Q(search__matches=TextQuery(words, keys)) if words or keys else Q()

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from rapidfuzz.distance import OSA
 
-from hubapp.catalog.models import Model, Word
+from hubapp.catalog.models import Model, SampledModel, Word
 from hubapp.catalog.search.counting import Person
 from hubapp.catalog.search.matching import TextQuery, visible, words_of
 
@@ -74,7 +74,8 @@ def words_refresh() -> int:
             "UPDATE catalog_word w SET uses = f.uses FROM found_word f WHERE f.word = w.word AND f.uses <> w.uses"
         )
         cursor.execute(
-            "SELECT f.word, f.uses FROM found_word f WHERE NOT EXISTS (SELECT FROM catalog_word w WHERE w.word = f.word)"
+            "SELECT f.word, f.uses FROM found_word f"
+            " WHERE NOT EXISTS (SELECT FROM catalog_word w WHERE w.word = f.word)"
         )
         new = cursor.fetchall()
         with cursor.copy("COPY catalog_word (word, uses, deletes) FROM STDIN") as copy:
@@ -99,7 +100,13 @@ def near_words(word: str) -> list[str]:
 
 def unknown_words(words: tuple[str, ...], user: Person) -> list[str]:
     """Those of the words that no model says, or none that this person may know of."""
-    return [word for word in words if not _says((word,), user).exists()]
+    unknown = []
+    for word in words:
+        condition = Q(search__matches=TextQuery((word,)))
+        # What is frequent is in the sample, where it is found at once.
+        if not SampledModel.objects.filter(condition, visible(user)).exists() and not _says((word,), user).exists():
+            unknown.append(word)
+    return unknown
 
 
 def near_models(name: str, user: Person, *, most: int = 3) -> list[str]:

@@ -36,6 +36,12 @@ class Order:
     walked_by: str
     walked: str = "TRUE"
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it sorts by first, in SQL, and the operator that holds for what comes before."""
+        expression, way = self.sorted_by.split(", ")[0].split(" ")[:2]
+        return expression, ">" if way == "DESC" else "<"
+
 
 def order_of(sort: str) -> Order:
     """The order of a sort such as "-downloads"; that of relevance is by popularity (`rows` ranks within it)."""
@@ -45,6 +51,7 @@ def order_of(sort: str) -> Order:
     if name == "relevance":
         name, is_reversed = "downloads", True
     way, back = ("DESC", "ASC") if is_reversed else ("ASC", "DESC")
+    ordering: tuple[Any, ...]
     if name == "name":
         ordering = (Lower("title").desc(), "-slug") if is_reversed else (Lower("title"), "slug")
         return _plain(ordering, ("title", "slug"), f"lower(title) {way}, slug {way}")

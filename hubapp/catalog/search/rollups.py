@@ -9,10 +9,11 @@ import time
 
 from django.db import connection, transaction
 
+from hubapp.catalog.entries import SearchRollupsSpec
 from hubapp.catalog.models import FacetCount, Model, RollUp, SampledModel
 from hubapp.catalog.search.counting import SMALL
 from hubapp.catalog.search.near import words_refresh
-from workers.kit import Context, Outcome, Spec
+from workers.kit import Context, Outcome
 
 SAMPLE = 40_000
 LOCK = 0x68736372  # of the advisory lock: one refresh at a time
@@ -22,12 +23,15 @@ INSERT INTO catalog_facetcount (key, models_all, models_open)
 SELECT key, count(*), count(*) FILTER (WHERE NOT is_restricted)
 FROM catalog_model, unnest(facets) AS key WHERE archived_at IS NULL GROUP BY key
 """
+SAMPLED = (
+    "is_restricted, published_at, updated_at, created_at, title, parameters, size_bytes, downloads, likes, trending, "
+    "documentation_points, facets, search"
+)
 # In random order, so that the first rows of any selection are a uniform sample of it.
-DRAW_SAMPLE = """
-INSERT INTO catalog_sampledmodel (model_id, is_restricted, published_at, updated_at, parameters, facets, search)
-SELECT id, is_restricted, published_at, updated_at, parameters, facets, search
-FROM catalog_model TABLESAMPLE BERNOULLI (%s) WHERE archived_at IS NULL ORDER BY random()
-"""
+DRAW_SAMPLE = f"""
+INSERT INTO catalog_sampledmodel (model_id, {SAMPLED})
+SELECT id, {SAMPLED} FROM catalog_model TABLESAMPLE BERNOULLI (%s) WHERE archived_at IS NULL ORDER BY random()
+"""  # noqa: S608
 
 
 def refresh() -> dict[str, float]:
@@ -67,11 +71,11 @@ def _count() -> RollUp:
     return RollUp(models_all=sum(one for one, _ in totals), models_open=sum(one for _, one in totals))
 
 
-def search_rollups_run(spec: Spec, context: Context) -> Outcome:
+def search_rollups_run(spec: SearchRollupsSpec, context: Context) -> Outcome:
     """The site job "search_rollups"."""
-    context.progress(0, 1, "Counting facet values")
+    context.checkpoint(0, 1, "Counting facet values")
     seconds = refresh()
-    context.progress(1, 1, "Done")
+    context.checkpoint(1, 1)
     held = RollUp.objects.order_by("-pk").first()
     return Outcome(
         summary={

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def search_save(owner: User, *, title: str, query: str) -> SavedSearch:
-    """Keep a search of the model list. Raises UserError when it has no title, is kept already, or there are too many."""
+    """Keep a search of the model list. Raises UserError if it has no title, is kept already, or there are too many."""
     kept = ModelQuery.parse(query).changed(of="", like="").urlencode()
     if len(kept) > LONGEST_QUERY:
         raise UserError("This search is too long to be kept. Choose fewer values.")
@@ -106,7 +106,7 @@ def _insert(search: SavedSearch, until: dt.datetime) -> int:
     """  # noqa: S608 (made of constants and of Django's own SQL)
     with connection.cursor() as cursor:
         cursor.execute(sql, [search.pk, until, *params])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _title(text: str) -> str:
