@@ -20,6 +20,10 @@ class SourceSyncSpec(Spec):
     fresh: bool = Field(default=False, title="From the beginning")
 
 
+class SearchRollupsSpec(Spec):
+    """The site job "search_rollups" has no parameters."""
+
+
 SOURCE_SYNC = JobEntry(
     name="source_sync",
     title="Sync of a source",
@@ -29,4 +33,13 @@ SOURCE_SYNC = JobEntry(
     queue="housekeeping",
     reuse="active",
 )
-ENTRIES = (SOURCE_SYNC,)
+SEARCH_ROLLUPS = JobEntry(
+    name="search_rollups",
+    title="Roll-ups of the search",
+    meaning="Counts the facets' values, draws the sample that estimates rest on, and collects the words of names.",
+    target="hubapp.catalog.search.rollups:search_rollups_run",
+    params=SearchRollupsSpec,
+    queue="housekeeping",
+    reuse="active",
+)
+ENTRIES = (SOURCE_SYNC, SEARCH_ROLLUPS)
