@@ -132,7 +132,7 @@ def test_only_what_changed_is_asked_for(make_hub: HubMaker) -> None:
     source_sync(source)
     asked = len(hub.asked("/api/models"))
     hub.repositories["ada/net-017"].record |= {"sha": "e" * 40, "lastModified": "2099-01-01T00:00:00.000Z"}
-    del hub.repositories["ada/net-003"]
+    hub.remove("ada/net-003")
     assert counts(source, is_recent=True) == {"changed": 1, "unchanged": 19}
     assert len(hub.asked("/api/models")) - asked <= 2
     assert not Model.objects.get(slug="ada/net-003").is_missing

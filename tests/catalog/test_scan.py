@@ -56,7 +56,7 @@ def test_added_changed_unchanged_removed(folder: Path) -> None:
 
     write_checkpoint(folder / "one.safetensors", seed=9)
     assert scan(source).changed == ["one"]
-    assert [model.slug for model in model_list()] == ["one", "deep-two"]
+    assert [model.slug for model in model_list()] == ["deep-two", "one"]
     source.refresh_from_db()
     assert source.scanned_at is not None
     assert source.report["changed"] == ["one"]
@@ -110,7 +110,7 @@ def test_folder_of_a_hub_is_one_model_with_its_facts(folder: Path) -> None:
     report = scan(folder_add(str(folder)))
     assert report.added == ["org-tiny-net"]
     model = Model.objects.get()
-    assert (model.title, model.architecture, model.licence) == ("tiny-net", "TinyNet", "apache-2.0")
+    assert (model.title, model.architecture, model.licence) == ("tiny-net", "TinyNet", "Apache-2.0")
     assert (model.task, model.modality) == ("image-classification", "image")
     assert model.current_revision is not None
     assert {file.path: file.is_weights for file in model.current_revision.files.all()} == {

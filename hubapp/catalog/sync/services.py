@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+from django.db import connection
 from django.utils import timezone
 
 from hubapp.catalog.demo import demo_import
 from hubapp.catalog.entries import SourceSyncSpec
 from hubapp.catalog.models import Source, SyncRun
+from hubapp.catalog.search import rollups
+from hubapp.catalog.search.saving import saved_searches_notify
 from hubapp.catalog.sync.batches import ahead, record_batches
 from hubapp.catalog.sync.dumps import dump_check, dump_entries, dump_total
 from hubapp.catalog.sync.folders import folder_take
@@ -27,6 +30,7 @@ from workers.kit import Context, Outcome, Table, UserError
 
 # What changed while the last sync ran, and clocks that differ.
 OVERLAP = dt.timedelta(days=1)
+MANY = 10_000  # changes after which the planner's statistics are wrong
 
 
 def source_sync(
@@ -52,7 +56,18 @@ def source_sync(
         if not is_recent:
             source.synced_at = started_at
             source.save(update_fields=["synced_at"])
+        if run.added or run.changed or run.removed:
+            catalogue_settle(run.added + run.changed + run.removed)
     return run
+
+
+def catalogue_settle(changes: int) -> None:
+    """What follows a change of many models: statistics for the planner, roll-ups of the search, notices to people."""
+    if changes > MANY:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE catalog_model, catalog_record, catalog_baselink, catalog_paperlink")
+    rollups.refresh()
+    saved_searches_notify()
 
 
 def _hub(run: SyncRun, *, source: Source, is_recent: bool, on_progress: Progress | None) -> None:
