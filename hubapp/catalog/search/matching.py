@@ -49,7 +49,7 @@ NOTHING = "'='"  # a lexeme that no model has
 
 
 @SearchVectorField.register_lookup
-class Matches(Lookup[Any]):
+class Matches(Lookup):  # type: ignore[type-arg]
     """`search__matches=TextQuery(…)`: the column holds what the text-search query asks for."""
 
     lookup_name = "matches"
