@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("hubapp.jobs.urls")),
     path("", include("hubapp.results.urls")),
     path("", include("hubapp.ui.urls")),
+    path("api/", include("hubapp.api.urls")),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

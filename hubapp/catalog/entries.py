@@ -20,6 +20,19 @@ class SourceSyncSpec(Spec):
     fresh: bool = Field(default=False, title="From the beginning")
 
 
+class SourceRefreshSpec(Spec):
+    """Parameters of the site job "source_refresh".
+
+    source  number of the hub
+    limit   the most models of one job
+    model   name of the one model to read, marked or not; empty: those that are marked
+    """
+
+    source: int = Field(ge=1, title="Source")
+    limit: int = Field(default=200, ge=1, le=100_000, title="At most so many models")
+    model: str = Field(default="", max_length=200, title="Only the model of this name")
+
+
 class SearchRollupsSpec(Spec):
     """The site job "search_rollups" has no parameters."""
 
@@ -33,6 +46,15 @@ SOURCE_SYNC = JobEntry(
     queue="housekeeping",
     reuse="active",
 )
+SOURCE_REFRESH = JobEntry(
+    name="source_refresh",
+    title="Refresh of models",
+    meaning="Reads marked models of a hub again: files, card, tensors by their headers, safety. Weights stay there.",
+    target="hubapp.catalog.refreshing:source_refresh_run",
+    params=SourceRefreshSpec,
+    queue="housekeeping",
+    reuse="active",
+)
 SEARCH_ROLLUPS = JobEntry(
     name="search_rollups",
     title="Roll-ups of the search",
@@ -42,4 +64,4 @@ SEARCH_ROLLUPS = JobEntry(
     queue="housekeeping",
     reuse="active",
 )
-ENTRIES = (SOURCE_SYNC, SEARCH_ROLLUPS)
+ENTRIES = (SOURCE_SYNC, SOURCE_REFRESH, SEARCH_ROLLUPS)

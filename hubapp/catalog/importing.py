@@ -13,9 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from hubapp.catalog.judging import local_judge
 from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
 from workers.kit import UserError, digest_of, file_digest
-from workers.sources.headers import TensorHeader, identify, read_headers
+from workers.sources.headers import TensorHeader, identify, parameters_by_dtype, read_headers
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "moving_mean", "moving_variance")
 COUNTER_DTYPES = ("bool", "int16", "int32", "int64", "uint16", "uint32", "uint64")
@@ -182,7 +183,10 @@ def model_import(
     existing = Model.objects.filter(slug=slug).select_related("current_revision").first()
     if existing is not None and existing.source_id != source.pk and not commit:
         raise UserError(f"The name {slug!r} is taken by a model from {existing.source}. Rename the file or folder.")
+    is_current = is_current and not _is_older(existing, commit)
     known = Revision.objects.filter(model=existing, digest=digest).first() if existing else None
+    if known is not None and known.is_local and not known.model.safety:  # it came before files were judged
+        local_judge(known)
     if known is not None and known.is_local and not known.error_message:
         with transaction.atomic():
             if in_place:
@@ -206,7 +210,14 @@ def model_import(
         )
         if is_current or model.current_revision_id is None:
             _make_current(model, revision)
+    local_judge(revision)
     return Imported(model=model, change="added" if is_new else "changed")
+
+
+def _is_older(model: Model | None, commit: str) -> bool:
+    """Whether a snapshot's commit is not the one that its hub calls the newest and that is the model's current one."""
+    current = model.current_revision if model else None
+    return bool(commit and model and current and model.sha and commit != model.sha == current.commit)
 
 
 def _with_digest(file: ImportFile) -> ImportFile:
@@ -276,6 +287,7 @@ def _revision_create(
         loader=loader,
         config=dict(config),
         parameters=sum(counts),
+        parameters_by_dtype=parameters_by_dtype(read.headers),
         size_bytes=sum(sizes[file.path] for file in files if file.is_weights),
         error_message=read.error_message,
     )

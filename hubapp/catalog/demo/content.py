@@ -122,7 +122,7 @@ def _has_model(slug: str, digest: str, facts: dict[str, Any]) -> bool:
     """Whether the catalogue has the model in this state with its files, so that its package is not needed."""
     model = Model.objects.filter(slug=slug, **facts).select_related("current_revision").first()
     revision = model.current_revision if model else None
-    if revision is None or revision.digest != digest or revision.error_message:
+    if revision is None or revision.digest != digest or revision.error_message or not revision.model.safety:
         return False
     return all(file_path(file.location).is_file() for file in revision.files.all())
 
