@@ -49,13 +49,13 @@ NOTHING = "'='"  # a lexeme that no model has
 
 
 @SearchVectorField.register_lookup
-class Matches(Lookup):  # type: ignore[type-arg]
+class Matches(Lookup):
     """`search__matches=TextQuery(…)`: the column holds what the text-search query asks for."""
 
     lookup_name = "matches"
     prepare_rhs = False
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         """The operator @@ between column and query."""
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)
@@ -72,7 +72,7 @@ class TextQuery(Expression):
         self.words = words
         self.keys = keys
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str, ...]]:  # type: ignore[override]
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str, ...]]:
         """Casts and calls that PostgreSQL folds into one constant."""
         parts, params = [], []
         for word in self.words:
