@@ -8,6 +8,8 @@ from typing import Any
 
 DASH = "–"
 MINUTE, HOUR, DAY = 60, 3600, 86400
+# Units of an age, their seconds, and from how many on they are used: 23 months say more than 2 years.
+AGES = (("y", 365.2425 * DAY, 2), ("mo", 30.436875 * DAY, 2), ("d", DAY, 1), ("h", HOUR, 1), ("min", MINUTE, 1))
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -77,8 +79,8 @@ def ago(seconds: float) -> str:
     span = abs(seconds)
     if span < 45:
         return "just now" if seconds >= 0 else "in a moment"
-    for unit, length in (("d", DAY), ("h", HOUR), ("min", MINUTE)):
-        if span >= length or unit == "min":
+    for unit, length, least in AGES:
+        if span >= least * length or unit == "min":
             amount = f"{max(1, round(span / length))}\u00a0{unit}"
             break
     return f"{amount} ago" if seconds >= 0 else f"in {amount}"

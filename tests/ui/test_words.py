@@ -65,7 +65,16 @@ def test_duration_in_two_units(value: float | dt.timedelta | None, text: str) ->
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(3, "just now"), (180, "3\u00a0min ago"), (7200, "2\u00a0h ago"), (-86400, "in 1\u00a0d"), (-3, "in a moment")],
+    [
+        (3, "just now"),
+        (180, "3\u00a0min ago"),
+        (7200, "2\u00a0h ago"),
+        (-86400, "in 1\u00a0d"),
+        (-3, "in a moment"),
+        (59 * 86400, "59\u00a0d ago"),
+        (700 * 86400, "23\u00a0mo ago"),
+        (1472 * 86400, "4\u00a0y ago"),
+    ],
 )
 def test_ago(seconds: float, text: str) -> None:
     assert words.ago(seconds) == text
