@@ -12,7 +12,7 @@ from hubapp.catalog.documentation import documentation_score
 from hubapp.catalog.licences import licence_normalise
 from hubapp.catalog.models import File, Model, Revision
 from hubapp.catalog.selectors import file_path
-from workers.sources.safety import file_safety, folder_safety
+from workers.sources.safety import file_safety, folder_safety, record_safety
 
 JUDGE_SECONDS = 60.0
 CARD_NAME = "README.md"
@@ -21,8 +21,16 @@ WEIGHT_FORMATS = frozenset((
     "safetensors", "pytorch", "gguf", "onnx", "npz", "tfjs", "pickle", "keras", "flax", "tflite", "coreml", "nemo",
     "rust", "openvino",
 ))  # fmt: skip
+_SOUND = "a.safetensors"
 # Loaders that are named for the library whose models they open.
 LIBRARY_OF_LOADER = {"torchvision": "torchvision"}
+
+
+def named_level(path: str) -> str:
+    """The level of a file by its name; "" for one that is neither weights nor an archive."""
+    # Beside a sound file, what says nothing changes nothing.
+    alone, beside = record_safety([path]), record_safety([_SOUND, path])
+    return alone if alone == beside else ""
 
 
 def formats_of_files(files: Sequence[File]) -> list[str]:
@@ -38,7 +46,7 @@ def local_judge(revision: Revision, *, seconds: float = JUDGE_SECONDS) -> None:
     and unknown. Never raises for what a file holds.
     """
     files = list(revision.files.all())
-    weights = [file for file in files if file.is_weights]
+    weights = [file for file in files if file.is_weights or named_level(file.path)]
     unread = [file for file in weights if not file.safety]
     deadline = time.monotonic() + seconds
     companions = [file_path(file.location) for file in weights]
@@ -52,13 +60,13 @@ def local_judge(revision: Revision, *, seconds: float = JUDGE_SECONDS) -> None:
         File.objects.bulk_update(unread, ["safety", "safety_note"])
         model = Model.objects.select_for_update().get(pk=revision.model_id)
         if model.current_revision_id == revision.pk:
-            _describe(model, revision, files)
+            _describe(model, revision, files, weights)
 
 
-def _describe(model: Model, revision: Revision, files: Sequence[File]) -> None:
+def _describe(model: Model, revision: Revision, files: Sequence[File], weights: Sequence[File]) -> None:
     found: dict[str, object] = {
-        "formats": formats_of_files([file for file in files if file.is_weights]),
-        "safety": folder_safety(file.safety for file in files if file.is_weights),
+        "formats": formats_of_files(weights),
+        "safety": folder_safety(file.safety for file in weights),
     }
     if not model.library and revision.loader in LIBRARY_OF_LOADER:
         found["library"] = LIBRARY_OF_LOADER[revision.loader]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import onnx
 import torch
 from safetensors.numpy import save
 
@@ -89,6 +90,18 @@ def gguf_file(folder: Path) -> bytes:
     writer.write_tensors_to_file()
     writer.close()
     return path.read_bytes()
+
+
+def onnx_files(folder: Path) -> dict[str, bytes]:
+    """An ONNX model of one 256 KB initializer, which lies in a file of its own."""
+    value = onnx.numpy_helper.from_array(np.ones((256, 256), np.float32), "weight")
+    result = onnx.helper.make_tensor_value_info("weight", onnx.TensorProto.FLOAT, [256, 256])
+    graph = onnx.helper.make_graph([], "leaf", [], [result], initializer=[value])
+    path = folder / "model.onnx"
+    onnx.save_model(
+        onnx.helper.make_model(graph), path, save_as_external_data=True, location="model.onnx_data", size_threshold=100
+    )
+    return {name: (folder / name).read_bytes() for name in ("model.onnx", "model.onnx_data")}
 
 
 class _Command:

@@ -89,7 +89,7 @@ def test_texts_are_capped_and_storable(make_model: ModelMaker) -> None:
         ("<script>A sentence of a script is none.</script>\n\nWhat is left of it can be read.",
          "What is left of it can be read."),
         ("这是一个用于识别树叶的小型图像分类模型。", "这是一个用于识别树叶的小型图像分类模型。"),
-        ("word " * 100, f"{'word ' * 59}word…"),
+        ("word " * 100, f"{'word ' * 58}word…"),
         ("", ""),
     ],
 )  # fmt: skip

@@ -18,10 +18,10 @@ from hubapp.catalog.models import Model, Record, Revision, Sighting, Source, Syn
 from hubapp.catalog.refreshing import Refreshed, refresh_request, source_refresh
 from hubapp.catalog.refreshing.reading import results_parsed
 from hubapp.catalog.search import model_list
-from hubapp.catalog.sources import dump_add, hub_add
+from hubapp.catalog.sources import dump_add, folder_add, hub_add
 from hubapp.catalog.sync import run_report, source_sync
 from hubapp.catalog.versions import revision_diff
-from tests.catalog.refresh_files import CARD, flagged_file, gguf_file, leaf_files, tensors, torch_file
+from tests.catalog.refresh_files import CARD, flagged_file, gguf_file, leaf_files, onnx_files, tensors, torch_file
 from tests.hub_server import TOKEN, HubServer
 from workers.kit import Cancelled, UserError
 from workers.sources.http import RequestError
@@ -185,6 +185,23 @@ def test_gguf_onnx_free_and_legacy_files(hub: HubServer, tmp_path: Path) -> None
     old = model_of("ada/old")
     assert (old.formats, old.safety, old.parameters) == (["pytorch"], "pickle-clean", 256 * 256 * 9 + 256)
     assert old.documentation_level == "none"
+
+
+def test_onnx_with_its_numbers_in_another_file(hub: HubServer, tmp_path: Path) -> None:
+    files = onnx_files(tmp_path)
+    hub.add("ada/onnx", files)
+    hub.add("ada/both", {**files, "model.safetensors": save(tensors())})
+    source = source_of(hub)
+    refreshed(source, "ada/onnx")
+    model, revision = model_of("ada/onnx"), revision_of("ada/onnx")
+    assert (revision.error_message, model.parameters, model.safety, model.formats) == (
+        "", 256 * 256, "safe-format", ["onnx"],
+    )  # fmt: skip
+    assert [file.safety for file in revision.files.all()] == ["safe-format", "safe-format"]
+    assert revision.size_bytes == sum(map(len, files.values()))
+    refreshed(source, "ada/both")
+    assert (model_of("ada/both").safety, model_of("ada/both").formats) == ("safe-format", ["onnx", "safetensors"])
+    assert sum(each.bytes_sent for each in hub.asked("onnx_data")) < 1000
 
 
 def test_shards_with_an_index(hub: HubServer) -> None:
@@ -423,6 +440,47 @@ def test_models_of_a_dump_are_read_from_the_first_hub(hub: HubServer, tmp_path: 
     assert revision_of().tensors.count() == 4
     assert refreshed(source, "ada/gone").change == "unchanged"
     assert not model_of("ada/gone").is_missing
+
+
+def cached(root: Path, hub: HubServer, commit: str) -> None:
+    """The newest commit of the leaf model as huggingface_hub keeps it: a snapshot, and the reference of main."""
+    folder = root / "models--ada--leaf"
+    snapshot = folder / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for path, data in hub.repositories[LEAF].commits[0].files.items():
+        if not path.startswith("."):
+            (snapshot / path).write_bytes(data)
+    (folder / "refs").mkdir(exist_ok=True)
+    (folder / "refs" / "main").write_text(commit)
+
+
+def test_files_that_lie_here_stay_until_there_is_a_newer_commit(hub: HubServer, tmp_path: Path) -> None:
+    cached(tmp_path / "cache", hub, hub.repositories[LEAF].record["sha"])
+    cache = folder_add(str(tmp_path / "cache"))
+    source_sync(cache)
+    local = revision_of()
+    assert (local.is_local, local.card.text, model_of().safety) == (True, CARD, "pickle-clean")
+    source = source_of(hub)
+    source_sync(source)
+    hub.log.clear()
+    refreshed(source)
+    assert (revision_of().pk, revision_of().is_local, Revision.objects.count()) == (local.pk, True, 1)
+    assert not hub.asked("safetensors|bin")
+    assert model_of().safety == "pickle-clean"
+
+    hub.push(LEAF, {"model.safetensors": save(tensors(8))})
+    assert refreshed(source).change == "changed"
+    newer = revision_of()
+    assert (newer.is_local, Revision.objects.count()) == (False, 2)
+    # The cache still holds the older commit: that is no reason to go back to it.
+    source_sync(cache)
+    assert revision_of().pk == newer.pk
+    # Once the newer commit lies here, its files are the model's.
+    cached(tmp_path / "cache", hub, hub.repositories[LEAF].record["sha"])
+    source_sync(cache)
+    assert (revision_of().digest, revision_of().is_local, Revision.objects.count()) == (newer.digest, True, 2)
+    assert refreshed(source).change == "unchanged"
+    assert revision_of().is_local
 
 
 def test_a_refresh_during_a_sync_is_no_removal(hub: HubServer) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from hubapp.catalog.models import Model, Record, Source
+from hubapp.catalog.models import Model, Record, Revision, Source
 from hubapp.catalog.models.model import ModelQuerySet
-
-# Models of these come from a hub, which can be asked for them.
-OF_A_HUB = Q(source__kind=Source.Kind.DUMP) | Q(source__kind=Source.Kind.FOLDER, revisions__commit__gt="")
 
 
 def refresh_source(model: Model) -> Source | None:
@@ -32,10 +29,16 @@ def _first_hub() -> Source | None:
 
 def refreshable(source: Source) -> ModelQuerySet:
     """The models that a hub is asked for."""
+    mine = Q(source=source)
     first = _first_hub()
-    is_first = first is not None and first.pk == source.pk
-    models: ModelQuerySet = Model.objects.filter(Q(source=source) | OF_A_HUB if is_first else Q(source=source))
-    return Model.objects.filter(pk__in=models.values("pk"))
+    if first is not None and first.pk == source.pk:
+        kinds = dict(Source.objects.exclude(kind=Source.Kind.HUB).values_list("pk", "kind"))
+        dumps = [pk for pk, kind in kinds.items() if kind == Source.Kind.DUMP]
+        folders = [pk for pk, kind in kinds.items() if kind == Source.Kind.FOLDER]
+        has_commit = Exists(Revision.objects.filter(model=OuterRef("pk")).exclude(commit=""))
+        mine = mine | Q(source__in=dumps) | (Q(source__in=folders) & Q(has_commit))
+    models: ModelQuerySet = Model.objects.filter(mine)
+    return models
 
 
 def refresh_marked(source: Source) -> ModelQuerySet:

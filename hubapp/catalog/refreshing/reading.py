@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubapp.catalog.cards import card_split
+from hubapp.catalog.judging import named_level
 from hubapp.catalog.sync.facts import count_of, format_of_name, text_of
 from workers.kit import UserError
 from workers.sources.choosing import INDEX_SUFFIX, weights_of_repository
@@ -32,6 +33,7 @@ RESULTS_FOLDER = ".eval_results/"
 _PASSING = frozenset({"gave-up", "unreachable"})
 _CLOSED = frozenset({"gated", "forbidden"})
 _SOUND = "a.safetensors"
+_WHOLE = (".safetensors", ".gguf", ".onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,7 @@ class _Reading:
         """The files with format and safety: by content where that was read, else by name; the hub's word is added."""
         issues = _issues(hub_status)
         allowance = Allowance(SAFETY_BYTES, 400)
-        unread = [file.path for file in files if named_level(file.path)]
+        unread = [file.path for file in files if named_level(file.path) and not is_part(file.path)]
         unread.sort(key=lambda path: (path not in chosen, named_level(path) != "pickle-unscanned"))
         looked_at = set(unread[:MOST_JUDGED])
         judged = []
@@ -199,6 +201,8 @@ class _Reading:
             kind = formats.get(file.path) or format_of_name(file.path)
             if formats.get(file.path) in {"safetensors", "gguf", "onnx"}:
                 level, note = "safe-format", f"Numbers only ({kind}), and the header is sound."
+            elif is_part(file.path):
+                note = "Numbers that belong to another file; they were not read."
             elif level and file.path in looked_at and not self.is_closed:
                 level, note, kind = self._looked_at(file.path, level, kind, allowance)
             elif level:
@@ -218,11 +222,9 @@ class _Reading:
         return found.level, found.sentence, found.format if found.format != "unknown" else kind
 
 
-def named_level(path: str) -> str:
-    """The level of a file by its name; "" for one that is neither weights nor an archive."""
-    # Beside a sound file, what says nothing changes nothing.
-    alone, beside = record_safety([path]), record_safety([_SOUND, path])
-    return alone if alone == beside else ""
+def is_part(path: str) -> bool:
+    """Whether a file holds bare numbers that another file describes: external data of ONNX, shards of TensorFlow.js."""
+    return named_level(path) == "safe-format" and not path.lower().endswith(_WHOLE)
 
 
 def results_parsed(text: str) -> tuple[list[dict[str, Any]], str]:

@@ -31,7 +31,7 @@ _OTHERS = re.compile(
     r"[^/]+/((data|constants)/[0-9]{1,9}|version|byteorder|\.format_version|\.storage_alignment"
     r"|\.data/serialization_id|\.data/[0-9]{1,9})"
 )
-_NUMBERS_ONLY = frozenset({"gguf", "onnx", "npz", "tfjs"})
+_NUMBERS_ONLY = frozenset({"gguf", "onnx", "tfjs"})
 # fmt: off
 _PACKED = {
     b"7z\xbc\xaf\x27\x1c": "7z", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz",
@@ -47,7 +47,7 @@ def range_safety(source: RangeSource, *, label: str, allowance: Allowance | None
     label      what sentences call it
     allowance  what may be transferred
     Of PyTorch files the directory and the pickles are read, of safetensors the header, of other pickles all if they
-    have at most 8 MiB, of GGUF, ONNX and npz the first bytes. Never raises for what the file holds: it is "unknown"
+    have at most 8 MiB, of GGUF and ONNX the first bytes. Never raises for what the file holds: it is "unknown"
     then. Errors of the transfer do raise (RequestError, UserError of the allowance).
     """
     file = RangeFile(source, label=label, allowance=allowance, first_bytes=_HEAD_BYTES)
@@ -85,9 +85,11 @@ def _judge(file: RangeFile, *, size: int, label: str) -> Judgement:
         safetensors_file.read_header(handle, size=size, label=label)
         return kind, [], "safe-format"
     if kind in _NUMBERS_ONLY:
-        is_two = kind != "npz" and pickles.imports_at_start(head)
+        is_two = pickles.imports_at_start(head)
         found = [Finding("polyglot", f"It starts as {kind} and reads as a pickle too.")] if is_two else []
         return kind, found, "unknown" if is_two else "safe-format"
+    if kind == "npz":
+        return kind, [Finding("cap", "Its arrays may hold pickles and were not read.")], "unknown"
     if pickles.looks_like_pickle(head):
         return ("pickle", *_pickle(file, size=size))
     return "unknown", pickles.salvage(io.BytesIO(head)), "unknown"
