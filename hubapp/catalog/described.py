@@ -132,7 +132,7 @@ def scores_of(record: RecordData) -> StatedScores:
             unread += 1
             continue
         scores += [_of_index(result) for result in results]
-    entries = record.get("evalResults")
+    entries = record.get("evalResultsFiles") or record.get("evalResults")
     for entry in entries[:MOST_SCORES] if isinstance(entries, list) else ():
         try:
             scores += [_of_entry(result) for result in parse_eval_result_entries([entry])]

@@ -14,7 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from huggingface_hub.hf_api import ModelInfo
 
-from hubapp.catalog.models import BaseLink, Card, File, Model, Paper, PaperLink, Popularity, Revision, Source, Tensor
+from hubapp.catalog.describing import card_store
+from hubapp.catalog.models import BaseLink, File, Model, Paper, PaperLink, Popularity, Revision, Source, Tensor
 from hubapp.catalog.views.model_tabs import TABS
 from tests.catalog.conftest import DatasetMaker, ModelMaker
 from tests.catalog.hub_models import (
@@ -96,10 +97,10 @@ def remote_revision(name: str, digest: str = SHA, *, card: str | None = CARD, te
         Tensor(revision=revision, position=n, name=f"layers.{n}.w", shape=[4, 4], dtype="bfloat16", parameters=16)
         for n in range(tensors)
     )
-    if card is not None:
-        Card.objects.create(revision=revision, text=card)
     found.current_revision = revision
     found.save()
+    if card is not None:
+        card_store(revision, card)
     return revision
 
 
@@ -427,6 +428,18 @@ def test_hostile_names_are_shown_as_text(client: Client, take_records: RecordTak
         for bad in ("<img src=x", "<script>alert", "<u>hi", "<b>task", "<i>x", "<style>*"):
             assert bad not in page, (tab, bad)
     assert "The front matter is not valid YAML" in text(client, "/models/acme/o.d-d_/?tab=card")
+
+
+def test_results_of_files_count_for_more_than_the_hub_s_copy(client: Client, take_records: RecordTaker) -> None:
+    entry = {"dataset": {"id": "acme/exam", "task_id": "hard"}, "value": 1.5, "verifyToken": "x", "source": None}
+    bad = [{"error": "broken", "filename": "a.yaml"}, {"dataset": None}, "text", {"dataset": {"id": 5, "task_id": []}}]
+    take_records([record("acme/net", evalResultsFiles=[entry, *bad])])
+    stated = client.get("/models/acme/net.json").json()["stated_scores"]
+    assert stated["scores"][0] == {
+        "task": "hard", "dataset": "acme/exam", "metric": "", "value": "1.5", "is_verified": True, "source": "",
+        "source_url": "", "date": "",
+    }  # fmt: skip
+    assert stated["unread"] == 3
 
 
 def test_licences_along_the_chain(client: Client, take_records: RecordTaker) -> None:

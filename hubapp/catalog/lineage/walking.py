@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
@@ -56,6 +57,18 @@ WITH RECURSIVE successor(name, path) AS (
 SELECT s.name, m.title FROM successor s LEFT JOIN catalog_model m ON m.slug = s.name
 WHERE %(sees_all)s OR NOT coalesce(m.is_restricted, false) ORDER BY cardinality(s.path)
 """
+_EDGES = """
+SELECT l.base_name, m.slug, l.relation FROM catalog_baselink l JOIN catalog_model m ON m.id = l.child_id
+WHERE l.base_name = ANY(%(names)s) AND (%(sees_all)s OR NOT m.is_restricted) ORDER BY l.base_name, m.slug
+"""
+_KNOWN = """
+SELECT slug, title, licence, licence_stated, downloads, parameters, archived_at IS NOT NULL FROM catalog_model
+WHERE slug = ANY(%(names)s) AND (%(sees_all)s OR NOT is_restricted)
+"""
+_HIDDEN = """
+SELECT DISTINCT l.base_name FROM catalog_model m JOIN catalog_baselink l ON l.child_id = m.id
+JOIN catalog_model b ON b.slug = l.base_name AND b.is_restricted WHERE m.slug = ANY(%(names)s) AND NOT %(sees_all)s
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +83,7 @@ class Known:
     is_archived: bool
 
 
-@dataclass(frozen=True, order=True)
-class Edge:
+class Edge(NamedTuple):
     """That `child` was made from `base`; `relation` is empty where it is not stated."""
 
     base: str
@@ -167,7 +179,7 @@ def lineage_of(name: str, user: Person, *, most: int = MOST_DESCENDANTS) -> Line
         name=name,
         ancestors=_relatives(name, {*up}, edges, known, upward=True),
         descendants=_relatives(name, {*kept}, edges, known, upward=False),
-        edges=tuple(sorted(edges)),
+        edges=tuple(edges),
         is_cut=len(down) > most + 1,
     )
 
@@ -179,17 +191,9 @@ def lineage_brief(model: Model, user: Person) -> Brief:
     return Brief(
         ancestors=_relatives(model.slug, up, edges, _known(up, user) if len(up) > 1 else {}, upward=True),
         children=_children_count(model, user),
-        hidden=frozenset(_hidden_bases(up, user)),
+        hidden=frozenset(name for (name,) in _rows(_HIDDEN, up, user)),
         successors=_successors(model, user),
     )
-
-
-def _hidden_bases(children: Iterable[str], user: Person) -> set[str]:
-    if is_insider(user):
-        return set()
-    restricted = Model.objects.filter(is_restricted=True).values("slug")
-    links = BaseLink.objects.filter(child__slug__in=list(children), base_name__in=restricted)
-    return set(links.values_list("base_name", flat=True))
 
 
 def _walk(query: str, name: str, user: Person, *, most: int) -> list[str]:
@@ -214,18 +218,18 @@ def _children_count(model: Model, user: Person) -> int:
     return len(links.values_list("pk", flat=True)[: MOST_COUNTED + 1])
 
 
+def _rows(query: str, names: Iterable[str], user: Person) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, {"names": list(names), "sees_all": is_insider(user)})
+        return list(cursor.fetchall())
+
+
 def _edges(names: set[str], user: Person) -> list[Edge]:
-    """The links among these names."""
-    links = BaseLink.objects.filter(base_name__in=list(names))
-    if not is_insider(user):
-        links = links.filter(child__is_restricted=False)
-    rows = links.values_list("base_name", "child__slug", "relation")
-    return [Edge(base, child, relation) for base, child, relation in rows if child in names]
+    """The links among these names, in order."""
+    return [edge for row in _rows(_EDGES, names, user) if (edge := Edge(*row)).child in names]
 
 
 def _known(names: set[str], user: Person) -> dict[str, Known]:
-    columns = ("slug", "title", "licence", "licence_stated", "downloads", "parameters", "archived_at")
-    rows = Model.objects.visible_to(user).filter(slug__in=list(names)).order_by().values_list(*columns)
     return {
         slug: Known(
             title=title,
@@ -233,9 +237,9 @@ def _known(names: set[str], user: Person) -> dict[str, Known]:
             licence_stated=stated,
             downloads=downloads,
             parameters=parameters,
-            is_archived=archived_at is not None,
+            is_archived=is_archived,
         )
-        for slug, title, licence, stated, downloads, parameters, archived_at in rows
+        for slug, title, licence, stated, downloads, parameters, is_archived in _rows(_KNOWN, names, user)
     }
 
 
@@ -244,7 +248,7 @@ def _relatives(
 ) -> tuple[Relative, ...]:
     """The names other than the start, by distance and then by downloads."""
     steps: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for edge in sorted(edges):
+    for edge in edges:
         near, far = (edge.child, edge.base) if upward else (edge.base, edge.child)
         if far in names:
             steps[near].append((far, edge.relation))

@@ -64,12 +64,6 @@ def card_base_url(model: Model) -> str:
     return f"{address}/blob/{model.sha or 'main'}/" if address else ""
 
 
-def first_sentence(text: str, *, most: int = 300) -> str:
-    """The first sentence of a text, cut where it has no end."""
-    found = re.match(rf"(.{{20,{most}}}?[.!?])(?:\s|$)", text)
-    return found[1] if found else (text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0]} …")
-
-
 def safety_sentence(files: Iterable[File]) -> str:
     """What the format of the weights means for safety."""
     formats = {file.format for file in files if file.is_weights}

@@ -7,6 +7,7 @@ from typing import Any
 from hubapp.catalog.models import Paper
 
 
-def paper_json(paper: Paper) -> dict[str, Any]:
-    """A paper of a selector that counts its models."""
-    return {"arxiv_id": paper.arxiv_id, "title": paper.title, "models": getattr(paper, "model_count", None)}
+def paper_json(paper: Paper, count: int | None = None) -> dict[str, Any]:
+    """A paper, with how many models name it where that was counted."""
+    counted = {} if count is None else {"models": count}
+    return {"arxiv_id": paper.arxiv_id, "title": paper.title, **counted}

@@ -45,7 +45,10 @@ def read_card(model: Model, text: str | None, paths: Sequence[str]) -> ReadCard:
         return ReadCard(front_matter=front_matter, body=body, problem=problem, exists=True)
     stated = mapping_of(record.get("cardData"))
     names = {path.lower() for path in paths}
-    exists = "readme.md" in names if names and record else (True if stated else None)
+    if model.documentation_level == "none":
+        exists: bool | None = False
+    else:
+        exists = "readme.md" in names if names and record else (True if stated else None)
     return ReadCard(front_matter=stated, body=None, problem="", exists=exists)
 
 

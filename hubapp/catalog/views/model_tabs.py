@@ -10,7 +10,7 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest
 
-from hubapp.catalog.cards import card_html, card_sections
+from hubapp.catalog.cards import card_html
 from hubapp.catalog.described import emissions_of, examples_of, record_of, scores_of, siblings_of, spaces_of
 from hubapp.catalog.lineage import Brief, Lineage, lineage_brief, lineage_of
 from hubapp.catalog.models import Card, Dataset, File, Model, Popularity, Revision, Tensor
@@ -28,7 +28,6 @@ from hubapp.catalog.views.answers import page_number
 
 FILES_A_PAGE, TENSORS_A_PAGE, RELATIVES_A_PAGE = 200, 50, 50
 MOST_CHANGES = 200  # of one kind that a diff shows
-CARD_WORDS, SHORTEST_LINE = 6_000, 20  # characters of a card in which its first sentence is looked for
 
 
 class Shown:
@@ -120,13 +119,6 @@ class Shown:
         """The page of descendants that the address names."""
         return Paginator(self.lineage.descendants, RELATIVES_A_PAGE).get_page(page_number(self.request, "page"))
 
-    def meaning(self) -> str:
-        """What it is for, in a sentence: its own, else the card's first."""
-        if self.model.meaning or not self.card.body:
-            return self.model.meaning
-        lines = (line for one in card_sections(self.card.body[:CARD_WORDS]) for line in one.text.split("\n"))
-        return presenting.first_sentence(next((line for line in lines if len(line) >= SHORTEST_LINE), ""))
-
 
 def page_links(request: HttpRequest, shown: Page[Any], name: str) -> dict[str, str]:
     """The queries of the pages before and after; "" where there is none."""
@@ -146,7 +138,6 @@ def overview(shown: Shown) -> dict[str, Any]:
     model, revision = shown.model, shown.revision
     newest = Popularity.objects.filter(model=model).order_by("-day").values_list("day", flat=True).first()
     return {
-        "meaning": shown.meaning(),
         "formats": presenting.formats_of(model, shown.files),
         "dtypes": presenting.dtypes_of(revision, shown.record),
         "rights": rights_of(model, shown.brief),
@@ -274,7 +265,7 @@ def analyses(shown: Shown) -> dict[str, Any]:
 
 def papers(shown: Shown) -> dict[str, Any]:
     """The papers that it names."""
-    return {"papers": papers_of(shown.model, shown.user)}
+    return {"papers": [(paper, None) for paper in papers_of(shown.model)]}
 
 
 def scores(shown: Shown) -> dict[str, Any]:

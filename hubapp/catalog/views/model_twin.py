@@ -42,7 +42,6 @@ def model_twin(shown: Shown) -> dict[str, Any]:
     return {
         **record,
         **{name: value for name, value in facts.items() if name not in {"id", "downloads", "likes", "tags", "gated"}},
-        "meaning": shown.meaning(),
         "source": model.source.title,
         "synced_at": model.source.synced_at,
         "refreshed_at": model.refreshed_at,
@@ -69,7 +68,7 @@ def model_twin(shown: Shown) -> dict[str, Any]:
             page=shown.descendants.number,
             pages=shown.descendants.paginator.num_pages,
         ),
-        "papers": [paper_json(paper) for paper in papers_of(model, shown.user)],
+        "papers": [paper_json(paper) for paper in papers_of(model)],
         "stated_scores": scores_of(shown.record),
         "popularity": list(
             Popularity.objects.filter(model=model)

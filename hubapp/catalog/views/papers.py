@@ -6,7 +6,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from hubapp.catalog.papers import PAPER_ORDERS, paper_detail, paper_list, paper_models
+from hubapp.catalog.papers import PAPER_ORDERS, paper_detail, paper_list, paper_models, papers_counted
 from hubapp.catalog.presenting.papers import paper_json
 from hubapp.catalog.views.answers import page_number
 from hubapp.catalog.views.model_tabs import page_links
@@ -22,11 +22,13 @@ def paper_list_page(request: HttpRequest) -> HttpResponse:
     order = request.GET.get("sort", "")
     order = order if order in PAPER_ORDERS else "models"
     shown = Paginator(paper_list(text, request.user, order=order), PAPERS_A_PAGE).get_page(page_number(request, "page"))
+    papers = papers_counted(shown)
     count = shown.paginator.count
     sort = "the most named first" if order == "models" else "the newest first"
     sentence = f"{count:,} paper{'' if count == 1 else 's'}{f' for “{text}”' if text else ''}, {sort}."
     context = {
         "shown": shown,
+        "papers": papers,
         "links": page_links(request, shown, "page"),
         "sentence": sentence,
         "text": text,
@@ -41,7 +43,7 @@ def paper_list_page(request: HttpRequest) -> HttpResponse:
             "count": count,
             "page": shown.number,
             "pages": shown.paginator.num_pages,
-            "papers": [paper_json(paper) for paper in shown],
+            "papers": [paper_json(paper, models) for paper, models in papers],
         },
     )
 
