@@ -10,9 +10,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
-from hubapp.catalog.models import Dataset, Model, Source
+from hubapp.catalog.models import Dataset, Model
 from hubapp.catalog.services import dataset_profile_store, model_archive
 from hubapp.catalog.sources import folder_add
 from tests.catalog.conftest import DatasetMaker, ModelMaker, write_checkpoint
@@ -204,55 +203,3 @@ def test_restoring_what_has_gone_is_a_sentence(client: Client, bob: User, make_m
     response = client.post("/change/models/restore/one/")
     assert response.status_code == 400
     assert "Put them back, then scan the folder." in response.content.decode()
-
-
-def test_only_staff_adds_folders_and_sees_places(client: Client, bob: User, staff: User, folder: Path) -> None:
-    write_checkpoint(folder / "one.safetensors")
-    assert client.post("/sources/", {"location": str(folder)}).status_code == 403
-    client.force_login(bob)
-    assert client.post("/sources/", {"location": str(folder)}).status_code == 403
-    assert Source.objects.count() == 0
-    client.force_login(staff)
-    response = client.post("/sources/", {"location": str(folder), "title": "My folder"}, follow=True)
-    assert "Scan it to bring its models" in response.content.decode()
-    source = Source.objects.get()
-    assert source.title == "My folder"
-    scan(source)
-    assert str(folder) in text(client, "/sources/")
-    assert "1 added." in text(client, "/sources/")
-    assert client.get("/sources.json").json()["sources"][0]["location"] == str(folder)
-    client.force_login(bob)
-    assert str(folder) not in text(client, "/sources/")
-    assert "location" not in client.get("/sources.json").json()["sources"][0]
-
-
-def test_scan_button_submits_the_job(client: Client, staff: User, folder: Path) -> None:
-    source = folder_add(str(folder))
-    client.force_login(staff)
-    assert f'name="p-source" value="{source.pk}"' in text(client, "/sources/")
-    response = client.post(reverse("jobs:job_submit"), {"kind": "source_sync", "p-source": source.pk})
-    assert response.status_code == 303
-    job = client.get(f"{response['Location'].rstrip('/')}.json").json()
-    assert (job["kind"], job["params"]) == ("source_sync", {"source": source.pk})
-
-
-@pytest.mark.parametrize(
-    ("location", "sentence"), [("", "This field is required"), ("x/y", "full path"), ("/no/such", "There is no folder")]
-)
-def test_wrong_folder_shows_the_sentence_at_its_field(
-    client: Client, staff: User, location: str, sentence: str
-) -> None:
-    client.force_login(staff)
-    response = client.post("/sources/", {"location": location})
-    assert response.status_code == 422
-    assert sentence in response.content.decode()
-    assert Source.objects.count() == 0
-
-
-def test_scan_report_names_what_is_not_right(client: Client, folder: Path) -> None:
-    (folder / "page.pth").write_text("<!DOCTYPE html>")
-    (folder / "data.bin").write_bytes(b"\x01")
-    scan(folder_add(str(folder)))
-    page = text(client, "/sources/")
-    assert "web page" in page
-    assert "data.bin" in page

@@ -58,8 +58,10 @@ def test_added_changed_unchanged_removed(folder: Path) -> None:
     assert scan(source).changed == ["one"]
     assert [model.slug for model in model_list()] == ["deep-two", "one"]
     source.refresh_from_db()
-    assert source.scanned_at is not None
-    assert source.report["changed"] == ["one"]
+    assert source.synced_at is not None
+    run = source.runs.first()
+    assert run is not None
+    assert run.examples["changed"] == ["one"]
 
 
 def test_what_a_person_archived_or_renamed_stays_so(folder: Path) -> None:
