@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models import Prefetch
 from redis.exceptions import RedisError
 
-from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
-from hubapp.catalog.selectors import dataset_ref, model_ref, revisions_for_refs
+from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Tensor
+from hubapp.catalog.selectors import dataset_ref, model_ref
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from hubapp.results.selectors import Column, jobs_unfinished, models_for, outcome_list, ranking_columns, score_of
@@ -149,10 +150,10 @@ def _reasons(models: Sequence[Model], data: DatasetRevision) -> dict[int, str]:
     wanted = [model.current_revision_id for model in models if model.current_revision_id is not None]
     data_ref = dataset_ref(data)
     fits = ANALYSES.get("transferability").fits
-    refs = {
-        revision.model_id: model_ref(revision)
-        for revision in revisions_for_refs(Revision.objects.filter(pk__in=wanted))
-    }
+    # Whether a pair fits shows without the tensors, of which large models have thousands.
+    without_tensors = Prefetch("tensors", queryset=Tensor.objects.none())
+    revisions = Revision.objects.filter(pk__in=wanted).select_related("model")
+    refs = {one.model_id: model_ref(one) for one in revisions.prefetch_related("files", without_tensors)}
     return {key: reason for key, ref in refs.items() if (reason := fits(ref, data_ref))}
 
 

@@ -15,7 +15,7 @@ from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from workers.kit import METRICS
 
-MOST_UNMEASURED = 200  # models without a result in a ranking
+MOST_UNMEASURED = 100  # models without a result in a ranking
 # Columns of models that no page of this room shows and every row would carry.
 HEAVY = ("facets", "search", "card_words", "tags", "dataset_names")
 

@@ -76,11 +76,12 @@ def secret(hub: Hub, filter_report: Outcome, alice: Any) -> Secret:
     of_schedule.linked.add(seen, waiting)
     site = job("source_sync", digest="g", title="Sync", status="running", started_at=timezone.now())
     Job.objects.filter(pk=site.pk).update(progress_note=SLUG, params={"names": [SLUG]})
-    told = job("source_sync", digest="h", title="Sync", status="succeeded", finished_at=timezone.now())
-    told = Outcome.objects.create(job=told, kind="source_sync", analysis_version="1", summary={"sentence": SLUG})
-    jobs = [own, of_schedule, running, waiting, site, told.job, *(outcome.job for outcome in outcomes)]
+    ended = job("source_sync", digest="h", title="Sync", status="succeeded", finished_at=timezone.now())
+    told = Outcome.objects.create(job=ended, kind="source_sync", analysis_version="1", summary={"sentence": SLUG})
+    jobs = [own, of_schedule, running, waiting, site, ended, *(outcome.job for outcome in outcomes)]
+    ids = {one.pk for one in jobs} | {one.pk for one in [*outcomes, told]}
     insights_refresh()
-    return Secret(model=model, ids={one.pk for one in [*jobs, *outcomes, told]}, mixed=mixed)
+    return Secret(model=model, ids=ids, mixed=mixed)
 
 
 def routes() -> Iterator[tuple[str, list[tuple[str, str]]]]:

@@ -139,7 +139,7 @@ def schedule_pairs(schedule: Schedule) -> list[Pair]:
     datasets: list[DatasetRevision | None] = [None]
     if "model" in needs:
         ids = sorted(schedule_models(schedule).values_list("current_revision_id", flat=True))[:MOST_MODELS]
-        revisions = list(revisions_for_refs(Revision.objects.filter(pk__in=ids)))
+        revisions = list(revisions_for_refs(Revision.objects.filter(pk__in=ids).order_by("pk")))
     if "dataset" in needs:
         chosen = schedule.datasets.filter(archived_at__isnull=True).select_related("current_revision__dataset")
         datasets = [dataset.current_revision for dataset in chosen if dataset.current_revision]
