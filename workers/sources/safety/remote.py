@@ -47,8 +47,9 @@ def range_safety(source: RangeSource, *, label: str, allowance: Allowance | None
     label      what sentences call it
     allowance  what may be transferred
     Of PyTorch files the directory and the pickles are read, of safetensors the header, of other pickles all if they
-    have at most 8 MiB, of GGUF and ONNX the first bytes. Never raises for what the file holds: it is "unknown"
-    then. Errors of the transfer do raise (RequestError, UserError of the allowance).
+    have at most 8 MiB, of GGUF and ONNX the first bytes. What is damaged, or needs more transfer than is allowed,
+    is "unknown". Raises RequestError where the hub does not answer, and UserError where not even the first bytes are
+    allowed.
     """
     file = RangeFile(source, label=label, allowance=allowance, first_bytes=_HEAD_BYTES)
     size = file.size  # an error of the transfer comes here
@@ -100,6 +101,7 @@ def _torch_zip(handle: BinaryIO, *, size: int, label: str) -> tuple[list[Finding
     if len(infos) > MAX_MEMBERS:
         raise UserError(f"{label} lists {len(infos):,} members; more than {MAX_MEMBERS:,} are not read.")
     _end_check(handle, size=size, count=len(infos), label=label)
+    _order_check(list(infos.values()), label=label)
     findings: list[Finding] = []
     is_clean = True
     for name, info in infos.items():
@@ -134,6 +136,15 @@ def _end_check(handle: BinaryIO, *, size: int, count: int, label: str) -> None:
     stated = _END.unpack(tail)[4]
     if stated not in {count, 0xFFFF}:
         raise UserError(f"{label} has an archive directory that does not list what it says.")
+
+
+def _order_check(infos: list[zipfile.ZipInfo], *, label: str) -> None:
+    """Raise UserError if members overlap, or if the archive does not begin with one."""
+    position = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < position or (not position and info.header_offset):
+            raise UserError(f"{label} has members that overlap, or something before its first member.")
+        position = info.header_offset + _LOCAL.size + len(info.orig_filename) + info.compress_size
 
 
 def _local_check(handle: BinaryIO, info: zipfile.ZipInfo, *, label: str) -> None:
