@@ -16,13 +16,25 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("catalog", "jobs", "results", "insights", "ui")
 # Not pages: fragments of pages, forms that change something, charts and files.
 NO_PAGES = {
-    "insights": {"running", "running_count"},
-    "catalog": {"model_change", "model_chart", "dataset_change"},
+    "insights": {"hub_chart", "running", "running_count"},
+    "catalog": {
+        "model_table",
+        "model_feed",
+        "model_chart",
+        "model_change",
+        "dataset_change",
+        "search_save",
+        "search_change",
+        "search_notices",
+        "source_progress",
+        "source_change",
+    },
     "jobs": {
         "job_submit",
         "job_status",
         "job_cancel",
         "job_again",
+        "model_choices",
         "schedule_new",
         "schedule_preview",
         "schedule_edit",
@@ -73,7 +85,8 @@ def test_every_row_is_in_the_admin() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "address", ["/", "/models/", "/datasets/", "/compare/", "/jobs/", "/schedules/", "/sources/", "/components/"]
+    "address",
+    ["/", "/models/", "/datasets/", "/insights/", "/compare/", "/jobs/", "/schedules/", "/sources/", "/components/"],
 )
 def test_reading_is_open_also_where_nothing_is_there_yet(client: Client, address: str) -> None:
     response = client.get(address)
