@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -534,3 +536,27 @@ def test_base_links_may_name_anything(client: Client, take_records: RecordTaker)
     for tab in TABS:
         assert "<name>" not in client.get(f"/models/acme/bare/?tab={tab}").content.decode()
     assert json.loads(client.get("/models/acme/bare.json").content)["lineage"]["ancestors"][0]["is_known"] is False
+
+
+REAL_RECORDS = (
+    Path(__file__).resolve().parents[2].parent / "shared/data/hub/stalnaker_2024-07/models_full_2024-07.ndjson.gz"
+)
+
+
+@pytest.mark.skipif(not REAL_RECORDS.exists(), reason="the real records lie beside the repository only")
+def test_real_records_have_pages_and_twins(client: Client, take_records: RecordTaker) -> None:
+    with gzip.open(REAL_RECORDS, "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for place, line in enumerate(lines) if place % 60 == 7]
+    assert len(records) == 145
+    take_records(records)
+    for place, stated in enumerate(records):
+        twin = client.get(f"/models/{stated['id']}.json").json()
+        info = parsed(twin)
+        direct = parsed(dict(stated))
+        assert (info.id, info.sha, info.tags) == (direct.id, direct.sha, direct.tags)
+        assert (info.last_modified, info.created_at) == (direct.last_modified, direct.created_at)
+        assert (info.siblings, info.spaces, info.model_index) == (direct.siblings, direct.spaces, direct.model_index)
+        assert set(stated) <= set(twin)
+        if twin["loading"]["code"]:
+            ast.parse(twin["loading"]["code"])
+        client.get(f"/models/{stated['id']}/?tab={list(TABS)[place % len(TABS)]}")
