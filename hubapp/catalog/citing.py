@@ -15,6 +15,10 @@ _LINK = re.compile(r"\[([^\[\]\n]{1,400})\]\(<?" + _PLACE + _NUMBER, re.IGNORECA
 _ENTRY = re.compile(r"@[A-Za-z]{3,20}\s{0,5}\{")
 _FIELD = re.compile(r"(?<![A-Za-z])(title|eprint|journal|url|note|doi)\s{0,5}=\s{0,5}([{\"])", re.IGNORECASE)
 _IN_FIELD = re.compile(r"(?<![\d.])" + _NUMBER)
+# A link's text of fewer words is a method's name rather than a title.
+LEAST_TITLE_WORDS = 4
+# The template of cards links it (a calculator of emissions): no paper of the model.
+OF_THE_TEMPLATE = "1910.09700"
 _LEAST_LETTERS = re.compile(r"[^\W\d_]{2,}.*\s.*[^\W\d_]{2,}")
 # What links to papers say that is no title.
 _NO_TITLE = re.compile(r"\b(?:arxiv|paper|here|link|pdf|preprint|report|et al|this)\b", re.IGNORECASE)
@@ -27,7 +31,9 @@ def papers_cited(body: str) -> dict[str, str]:
         _add(found, match[1], "")
     for match in _LINK.finditer(body):
         text = " ".join(match[1].strip("*_`“”\"' ").split())
-        _add(found, match[2], "" if _NO_TITLE.search(text) else text)
+        is_title = len(text.split()) >= LEAST_TITLE_WORDS and not _NO_TITLE.search(text)
+        _add(found, match[2], text if is_title else "")
+    found.pop(OF_THE_TEMPLATE, None)
     for entry in _entries(body):
         fields = _fields(entry)
         places = (fields.get(name, "") for name in ("eprint", "journal", "url", "note", "doi"))

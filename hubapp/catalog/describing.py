@@ -15,6 +15,7 @@ from hubapp.catalog.cards.front_matter import clean_text
 from hubapp.catalog.citing import papers_cited
 from hubapp.catalog.documentation import documentation_score
 from hubapp.catalog.documentation.contents import own_words
+from hubapp.catalog.documentation.headings import heading_rules
 from hubapp.catalog.judging import CARD_NAME
 from hubapp.catalog.models import BaseLink, Card, Model, Paper, PaperLink, Record, Revision
 from hubapp.catalog.selectors import file_path
@@ -24,6 +25,13 @@ MAX_CARD_BYTES = 2**20
 MAX_MEANING = 300
 MAX_TITLE_WORDS = 20_000
 LEAST_WORDS = 5
+# Sections that do not say what a model is, by the documentation's rules.
+ABOUT_OTHER_THINGS = frozenset((
+    "limitations", "training-data", "training-procedure", "evaluation", "environment", "citation", "contact",
+))  # fmt: skip
+# A line that goes on in small letters was wrapped.
+_UNBROKEN = re.compile(r"(?<![.!?:\n])\n(?=[a-z(])")
+_LABELLED = re.compile(r"[^.!?:]{1,40}:\s")
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bet al\.)(?<!\bvs\.)\s+(?=[A-Z0-9“\"(])")
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 Facts = Mapping[str, Any]
@@ -60,9 +68,12 @@ def local_card_store(revision: Revision) -> None:
 def first_sentence(body: str) -> str:
     """The first sentence of a card that says something, in at most 300 characters; "" if there is none."""
     for section in card_sections(body):
+        if ABOUT_OTHER_THINGS & set(heading_rules(section.title)):
+            continue
         cells = {cell for table in section.tables for row in table for cell in row}
-        for line in section.text.split("\n"):
-            if line in cells or line.endswith(":"):
+        prose = "\n".join(line for line in section.text[:20_000].split("\n") if line not in cells)
+        for line in _UNBROKEN.sub(" ", prose).split("\n"):
+            if line.endswith((":", "?")) or _LABELLED.match(line) or set(line) & set("•|"):
                 continue
             words = " ".join(own_words(line[:5000]).split())
             if len(words.split()) < LEAST_WORDS and len(_WIDE.findall(words)) < 3 * LEAST_WORDS:
