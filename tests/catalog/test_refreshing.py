@@ -153,6 +153,21 @@ def test_the_same_commit_costs_one_request_and_changes_nothing(hub: HubServer) -
     assert Revision.objects.count() == 1
 
 
+def test_what_only_the_card_states_outlives_a_change_of_the_record(hub: HubServer) -> None:
+    source = source_of(hub)
+    source_sync(source)
+    refreshed(source)
+    hub.repositories[LEAF].record["tags"].append("new")
+    assert run_report(source_sync(source))["changed"] == 1
+    assert refreshed(source).change == "unchanged"
+    model = model_of()
+    assert (model.licence, model.languages, model.papers.count(), "new" in model.tags) == (
+        "Apache-2.0", ["en", "de"], 2, True,
+    )  # fmt: skip
+    assert [one.base_name for one in model.base_links.all()] == ["bob/parent"]
+    assert len(Record.objects.get(model=model).record["evalResultsFiles"]) == 2
+
+
 def test_a_new_commit_is_a_second_revision_that_can_be_compared(hub: HubServer) -> None:
     source = source_of(hub)
     refreshed(source)

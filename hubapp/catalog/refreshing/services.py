@@ -11,8 +11,9 @@ from typing import Literal
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
+from hubapp.catalog.describing import card_store
 from hubapp.catalog.entries import SourceRefreshSpec
-from hubapp.catalog.models import Model, Source
+from hubapp.catalog.models import Card, Model, Source
 from hubapp.catalog.refreshing.marks import is_stub, refresh_marked, refresh_request
 from hubapp.catalog.refreshing.reading import commit_read
 from hubapp.catalog.refreshing.storing import content_store, model_describe, record_take, revision_known
@@ -92,6 +93,8 @@ def _commit(
     commit, status = str(record["sha"]), record.get("securityRepoStatus")
     revision = revision_known(model, commit)
     if revision is not None:
+        if card := Card.objects.filter(revision=revision).first():
+            card_store(revision, card.text)  # a sync may have forgotten what only the card states
         model_describe(model, revision, hub_status=status, now=now)
         sentence = f"The commit {commit[:7]} was read before.{renamed}"
         return Refreshed(name=model.slug, change="changed" if renamed else "unchanged", sentence=sentence)

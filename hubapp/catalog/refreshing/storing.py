@@ -11,10 +11,10 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from hubapp.catalog.describing import card_store
 from hubapp.catalog.importing import parameter_count
-from hubapp.catalog.judging import card_missing, formats_of_files
-from hubapp.catalog.models import File, Model, Record, Revision, Sighting, Source, SyncRun, Tensor
+from hubapp.catalog.judging import CARD_NAME, card_missing, formats_of_files
+from hubapp.catalog.models import Card, File, Model, Record, Revision, Sighting, Source, SyncRun, Tensor
 from hubapp.catalog.refreshing.marks import is_stub
-from hubapp.catalog.refreshing.reading import CommitContent
+from hubapp.catalog.refreshing.reading import RESULTS_FOLDER, CommitContent
 from hubapp.catalog.sync.batches import BatchMaker
 from hubapp.catalog.sync.facts import text_of
 from hubapp.catalog.sync.upsert import batch_upsert, stage_create
@@ -89,18 +89,16 @@ def _stub_remove(name: str, model: Model | None) -> None:
 def revision_known(model: Model, commit: str) -> Revision | None:
     """The revision of a commit, where all of it was read or its files lie here; None if it is to be read (again)."""
     revision = Revision.objects.filter(model=model, digest=commit).first()
-    if revision is None:
+    if revision is None or model.refreshed_at is None or (revision.error_message and not revision.is_local):
         return None
-    if not revision.is_local and revision.error_message:
-        return None
-    has_readme = _readme_listed(model)
-    is_described = hasattr(revision, "card") or not has_readme
-    return revision if is_described and model.refreshed_at is not None else None
-
-
-def _readme_listed(model: Model) -> bool:
-    siblings = Record.objects.filter(model=model).values_list("record__siblings", flat=True).first()
-    return any(isinstance(one, dict) and one.get("rfilename") == "README.md" for one in siblings or ())
+    kept = Record.objects.filter(model=model).values_list("record", flat=True).first()
+    record: Mapping[str, Any] = kept if isinstance(kept, dict) else {}
+    siblings = record.get("siblings")
+    listed = [one.get("rfilename") for one in siblings or () if isinstance(one, dict)]
+    has_card = CARD_NAME not in listed or Card.objects.filter(revision=revision).exists()
+    # A sync that brought the record anew left them out.
+    has_results = RESULTS in record or not any(str(path).startswith(RESULTS_FOLDER) for path in listed)
+    return revision if has_card and has_results else None
 
 
 def revision_store(model: Model, content: CommitContent, *, commit: str) -> tuple[Revision, bool]:
