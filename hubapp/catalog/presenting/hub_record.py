@@ -32,7 +32,7 @@ def hub_record(
         "createdAt": _moment(model.published_at),
         "private": model.is_private,
         "gated": model.gated or False,
-        "tags": list(model.tags) or record.get("tags") or [],
+        "tags": record["tags"] if isinstance(record.get("tags"), list) else list(model.tags),
         "pipeline_tag": model.task or None,
         "library_name": model.library or None,
         "downloads": model.downloads,
