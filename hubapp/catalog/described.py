@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub import parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
+from hubapp.catalog.facts import count_of, number_of, text_of, texts_of
 from hubapp.catalog.models import Model
-from hubapp.catalog.sync.facts import count_of, number_of, text_of, texts_of
 
 MOST_SCORES, MOST_FILES, MOST_SPACES, MOST_EXAMPLES = 1000, 20_000, 500, 5
 RecordData = Mapping[str, Any]

@@ -10,6 +10,7 @@ from django.contrib.postgres.search import SearchVector
 from django.db import transaction
 from django.db.models import TextField, Value
 
+from hubapp.catalog import facts
 from hubapp.catalog.cards import card_sections, card_split, card_text
 from hubapp.catalog.cards.front_matter import clean_text
 from hubapp.catalog.citing import papers_cited
@@ -19,7 +20,6 @@ from hubapp.catalog.documentation.headings import heading_rules
 from hubapp.catalog.judging import CARD_NAME
 from hubapp.catalog.models import BaseLink, Card, Model, Paper, PaperLink, Record, Revision
 from hubapp.catalog.selectors import file_path
-from hubapp.catalog.sync import facts
 
 MAX_CARD_BYTES = 2**20
 MAX_MEANING = 300

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from hubapp.execution.patience import DATABASE_ERRORS
+from hubapp.execution.upkeep import upkeep_submit
 from hubapp.jobs.services import (
     BROKER_ERRORS,
     jobs_fail_overdue,
@@ -53,6 +54,7 @@ class Ticker:
             "stopped": jobs_stop_unheard,
             "settled": jobs_settle,
             "scheduled": schedules_submit_due,
+            "upkeep": upkeep_submit,
             "published": jobs_publish,
         }
         if time.monotonic() < self._calm_until:

@@ -318,3 +318,25 @@ def test_the_real_full_records(tmp_path: Path) -> None:
     )
     assert sum(Model.objects.values_list("downloads", flat=True)) == sum(one["downloads"] for one in records)
     assert Record.objects.filter(record__spaces__0__isnull=False).count() == sum(bool(one["spaces"]) for one in records)
+
+
+def test_what_a_refresh_read_stays_while_the_commit_is_the_same(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "r.ndjson", [record("ada/net", tags=["safetensors"])])
+    source = dump_add(str(path))
+    report(source)
+    model = Model.objects.get()
+    Model.objects.update(licence="Apache-2.0", safety="flagged", refreshed_at=model.created_at)
+    BaseLink.objects.create(child=model, base_name="ada/base", relation="finetune")
+    Record.objects.update(record=Record.objects.get().record | {"evalResultsFiles": [{"path": "a.yaml"}]})
+    write_lines(path, [record("ada/net", tags=["safetensors", "new-tag"], likes=9)])
+    assert report(source) == {"changed": 1}
+    assert report(source) == {"unchanged": 1}
+    model.refresh_from_db()
+    assert (model.licence, model.safety, model.likes, "new-tag" in model.tags) == ("Apache-2.0", "flagged", 9, True)
+    assert "evalResultsFiles" in Record.objects.get().record
+    assert BaseLink.objects.count() == 1
+    write_lines(path, [record("ada/net", tags=["safetensors"], sha="a" * 40)])
+    assert report(source) == {"changed": 1}
+    model.refresh_from_db()
+    assert (model.licence, BaseLink.objects.count(), model.refresh_requested_at is None) == ("", 0, False)
+    assert "evalResultsFiles" not in Record.objects.get().record

@@ -113,6 +113,9 @@ class Safety:
     notes: tuple[str, ...] = ()
 
 
+NAMES_ONLY = "By their names its weight files hold numbers and no code. Their bytes were not read here: nothing is proven."
+
+
 def safety_level(key: str) -> Safety:
     """A level by its key; what is no level is unknown."""
     level = LEVELS.get(key, LEVELS["unknown"])
@@ -127,6 +130,10 @@ def safety_of(model: Model, files: Sequence[File], paths: Sequence[str]) -> Safe
     found = safety_level(model.safety or record_safety(paths, stated))
     notes = [f"{one.sentence} ({one.place})" if one.place else one.sentence for one in record_findings(paths, stated)]
     notes = [f"{file.path}: {file.safety_note}" for file in files if file.safety == "flagged"] + notes
-    if not model.safety and (files or paths):
+    if any(file.safety for file in files):
+        return replace(found, notes=tuple(notes[:12]))
+    if found.level == "safe-format":
+        found = replace(found, title=f"{found.title}, by their names", meaning=NAMES_ONLY)
+    elif files or paths:
         notes.append("Judged by the names of its files; their bytes were not read for this.")
-    return Safety(level=found.level, title=found.title, meaning=found.meaning, look=found.look, notes=tuple(notes[:12]))
+    return replace(found, notes=tuple(notes[:12]))

@@ -47,6 +47,11 @@ def refresh_marked(source: Source) -> ModelQuerySet:
     return marked.order_by("refresh_requested_at", "pk")
 
 
+def marked_sources() -> list[Source]:
+    """The hubs that are to be asked for a model."""
+    return [source for source in Source.objects.filter(kind=Source.Kind.HUB) if refresh_marked(source).exists()]
+
+
 def refresh_request(source: Source, *, names: Iterable[str] | None = None) -> int:
     """Mark models of a hub for a refresh: those of these names, or all that are there; returns how many.
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubapp.catalog.cards import card_split
+from hubapp.catalog.facts import count_of, format_of_name, text_of
 from hubapp.catalog.judging import named_level
-from hubapp.catalog.sync.facts import count_of, format_of_name, text_of
 from workers.kit import UserError
 from workers.sources.choosing import INDEX_SUFFIX, weights_of_repository
 from workers.sources.formats.gguf_file import GgufFacts

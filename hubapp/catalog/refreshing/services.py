@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from hubapp.catalog.describing import card_store
 from hubapp.catalog.entries import SourceRefreshSpec
+from hubapp.catalog.facts import HUB_ID, SHA
 from hubapp.catalog.models import Card, Model, Source
 from hubapp.catalog.refreshing.marks import is_stub, refresh_marked, refresh_request
 from hubapp.catalog.refreshing.reading import commit_read
 from hubapp.catalog.refreshing.storing import content_store, model_describe, record_take, revision_known
-from hubapp.catalog.sync.facts import HUB_ID, SHA
 from hubapp.catalog.sync.hub import hub_client
 from workers.kit import Context, Outcome, Table, UserError
 from workers.sources.http import RequestError

@@ -10,13 +10,13 @@ from typing import Any
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from hubapp.catalog.describing import card_store
+from hubapp.catalog.facts import text_of
 from hubapp.catalog.importing import parameter_count
 from hubapp.catalog.judging import CARD_NAME, card_missing, formats_of_files
 from hubapp.catalog.models import Card, File, Model, Record, Revision, Sighting, Source, SyncRun, Tensor
 from hubapp.catalog.refreshing.marks import is_stub
 from hubapp.catalog.refreshing.reading import RESULTS_FOLDER, CommitContent
 from hubapp.catalog.sync.batches import BatchMaker
-from hubapp.catalog.sync.facts import text_of
 from hubapp.catalog.sync.upsert import batch_upsert, stage_create
 from workers.sources.headers import parameters_by_dtype
 from workers.sources.safety import folder_safety, record_safety

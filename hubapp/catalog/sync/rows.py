@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hubapp.catalog import facts
 from hubapp.catalog.models import Source
-from hubapp.catalog.sync import facts
 from workers.sources.safety import record_safety
 
 # Columns of the staging table that are columns of catalog_model too, with their types.

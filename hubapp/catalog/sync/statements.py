@@ -11,7 +11,7 @@ KEPT_WHEN_UNKNOWN = ("parameters", "size_bytes")
 
 CREATE = f"""
 CREATE TEMP TABLE IF NOT EXISTS {STAGE} ({", ".join(f"{name} {kind}" for name, kind in STAGED.items())},
-    model_id bigint, is_own boolean, action text, reason text) ON COMMIT DELETE ROWS
+    model_id bigint, is_own boolean, is_whole boolean, action text, reason text) ON COMMIT DELETE ROWS
 """
 EMPTY = f"TRUNCATE {STAGE}"  # inside a larger transaction nothing has emptied it
 # The stage is small and the catalogue large: a plan that reads the whole catalogue is never right.
@@ -29,9 +29,11 @@ WHERE s.hub_id <> '' AND m.hub_id = s.hub_id AND m.hub_id <> '' -- said twice: t
 MATCH_BY_NAME = f"""
 UPDATE {STAGE} s SET model_id = m.id FROM catalog_model m WHERE s.model_id IS NULL AND m.slug = s.slug
 """
+# is_own: the source that brought the model. is_whole: its record replaces what was known; one of another source, or of
+# the commit whose files and card were read here, only adds to it.
 # A name that was registered again belongs to another model; a model of this machine keeps its name.
 DECIDE = f"""
-UPDATE {STAGE} s SET (action, reason, is_own) = (
+UPDATE {STAGE} s SET (action, reason, is_own, is_whole) = (
     SELECT CASE
         WHEN s.model_id IS NULL THEN 'add'
         WHEN m.slug <> s.slug AND EXISTS (SELECT 1 FROM catalog_model o WHERE o.slug = s.slug AND o.id <> m.id)
@@ -48,7 +50,8 @@ UPDATE {STAGE} s SET (action, reason, is_own) = (
         CASE
         WHEN m.slug <> s.slug THEN 'It was renamed to a name that another model here has.'
         ELSE 'The name belongs to a model of ' || f.title || '. Rename that file or folder.' END,
-        m.source_id IS NULL OR m.source_id = %(source)s
+        m.source_id IS NULL OR m.source_id = %(source)s,
+        m.source_id IS NULL OR (m.source_id = %(source)s AND (m.refreshed_at IS NULL OR m.sha <> s.sha))
     FROM (SELECT 1) one
     LEFT JOIN catalog_model m ON m.id = s.model_id
     LEFT JOIN catalog_record r ON r.model_id = m.id
@@ -84,7 +87,7 @@ SET LOCAL enable_hashjoin = off
 
 
 def _assignment(name: str, kind: str) -> str:
-    """How a changed record sets a column: whole by its owner; by another source only where it says something."""
+    """How a changed record sets a column: whole, or only where it says something (see `is_whole`)."""
     if name in BETTER_WHEN_READ:
         return f"{name} = CASE WHEN m.refreshed_at IS NULL THEN s.{name} ELSE m.{name} END"
     if name in KEPT_WHEN_UNKNOWN or kind == "timestamptz":
@@ -92,7 +95,7 @@ def _assignment(name: str, kind: str) -> str:
     if kind == "boolean":
         return f"{name} = s.{name}"
     empty = "'{}'" if kind == "text[]" else "''"
-    return f"{name} = CASE WHEN s.is_own OR s.{name} <> {empty} THEN s.{name} ELSE m.{name} END"
+    return f"{name} = CASE WHEN s.is_whole OR s.{name} <> {empty} THEN s.{name} ELSE m.{name} END"
 
 
 UPDATE = f"""
@@ -109,9 +112,8 @@ UPDATE catalog_model m SET {", ".join(f"{name} = coalesce(s.{name}, m.{name})" f
 FROM {STAGE} s WHERE s.action IN ('change', 'count') AND m.id = s.model_id
     AND (m.downloads, m.likes, m.trending) IS DISTINCT FROM (s.downloads, s.likes, s.trending)
 """
-# Another source's record adds to what the owner said; the owner's own replaces it.
 RECORD_UPDATE = f"""
-UPDATE catalog_record r SET record = CASE WHEN s.is_own THEN s.record ELSE r.record || s.record END,
+UPDATE catalog_record r SET record = CASE WHEN s.is_whole THEN s.record ELSE r.record || s.record END,
     digest = CASE WHEN s.is_own THEN s.digest ELSE r.digest END
 FROM {STAGE} s WHERE s.action IN ('change', 'count') AND r.model_id = s.model_id
 """
@@ -123,9 +125,9 @@ ON CONFLICT (model_id) DO NOTHING
 FORGET_LINKS = f"""
 WITH gone AS (
     DELETE FROM catalog_baselink b USING {STAGE} s
-    WHERE s.action = 'change' AND s.is_own AND b.child_id = s.model_id AND NOT b.base_name = ANY (s.base_names))
+    WHERE s.action = 'change' AND s.is_whole AND b.child_id = s.model_id AND NOT b.base_name = ANY (s.base_names))
 DELETE FROM catalog_paperlink l USING {STAGE} s, catalog_paper p
-WHERE s.action = 'change' AND s.is_own AND l.model_id = s.model_id AND p.id = l.paper_id
+WHERE s.action = 'change' AND s.is_whole AND l.model_id = s.model_id AND p.id = l.paper_id
     AND NOT p.arxiv_id = ANY (s.papers)
 """
 BASES = f"""

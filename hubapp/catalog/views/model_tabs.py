@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.core.cache import cache
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest
+from django.utils.safestring import SafeString, mark_safe
 
 from hubapp.catalog.cards import card_html
 from hubapp.catalog.described import emissions_of, examples_of, record_of, scores_of, siblings_of, spaces_of
@@ -28,6 +31,8 @@ from hubapp.catalog.views.answers import page_number
 
 FILES_A_PAGE, TENSORS_A_PAGE, RELATIVES_A_PAGE = 200, 50, 50
 MOST_CHANGES = 200  # of one kind that a diff shows
+RENDERING = 1  # to be raised when cards are rendered in another way
+KEPT_SECONDS = 7 * 86_400
 
 
 class Shown:
@@ -162,9 +167,19 @@ def card(shown: Shown) -> dict[str, Any]:
     body = shown.card.body
     return {
         "card": shown.card,
-        "card_html": card_html(body, base_url=presenting.card_base_url(shown.model)) if body else "",
+        "card_html": rendered(body, base_url=presenting.card_base_url(shown.model)) if body else "",
         "documented": documented(shown.model, shown.card, shown.hidden),
     }
+
+
+def rendered(body: str, *, base_url: str) -> SafeString:
+    """The card as HTML, kept by its content: a hostile one takes seconds, and only once."""
+    key = f"card:{RENDERING}:{hashlib.sha256(f'{base_url} {body}'.encode()).hexdigest()}"
+    html = cache.get(key)
+    if html is None:
+        html = str(card_html(body, base_url=base_url))
+        cache.set(key, html, KEPT_SECONDS)
+    return mark_safe(html)  # noqa: S308 (what `card_html` made)
 
 
 @dataclass(frozen=True, kw_only=True)
