@@ -179,7 +179,8 @@ def rendered(body: str, *, base_url: str) -> SafeString:
     if html is None:
         html = str(card_html(body, base_url=base_url))
         cache.set(key, html, KEPT_SECONDS)
-    return mark_safe(html)  # noqa: S308 (what `card_html` made)
+    safe: SafeString = mark_safe(html)  # noqa: S308 (what `card_html` made)
+    return safe
 
 
 @dataclass(frozen=True, kw_only=True)
