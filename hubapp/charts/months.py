@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from hubapp.charts.frame import MUTED, SERIES, Figure, axis, empty, figure
+from hubapp.charts.frame import LEGEND, MUTED, SERIES, Figure, axis, empty, figure
 
 
 def monthly(
@@ -39,4 +39,5 @@ def monthly(
         xaxis=axis("", type="date"),
         yaxis=axis(title),
         showlegend=True,
+        legend={**LEGEND, "traceorder": "normal"},
     )

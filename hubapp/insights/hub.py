@@ -28,6 +28,14 @@ OTHERS = "all others"
 OUTLIER_FROM = 0.1  # share of all downloads from which one model is named
 
 
+def percent(count: int, of: int) -> str:
+    """A share in percent with one decimal; "<0.1%" for what would round to nothing, a dash of nothing."""
+    if not of:
+        return "–"
+    share = 100 * count / of
+    return "<0.1%" if 0 < share < 0.05 else f"{share:.1f}%"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A part of the models: how many of how many.
@@ -42,9 +50,9 @@ class Part:
     query: str = ""
 
     @property
-    def percent(self) -> float | None:
-        """The share in percent; None of nothing."""
-        return 100 * self.count / self.of if self.of else None
+    def percent(self) -> str:
+        """The share in percent; a dash of nothing."""
+        return percent(self.count, self.of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +73,9 @@ class LicenceRow:
     name: str
     title: str
     models: int
-    models_percent: float
+    models_percent: str
     downloads: int
-    downloads_percent: float
+    downloads_percent: str
     median: float | None
     ranks: tuple[int, int, int]
     query: str
@@ -118,7 +126,7 @@ class HubInsights:
                 title=LEVEL_TITLES.get(level, level),
                 count=counts.get(level, 0),
                 of=self.models,
-                note=LEVELS[level],  # type: ignore[index]
+                note="" if level in LEVEL_TITLES else LEVELS[level],  # type: ignore[index]
                 query=f"documentation={level}",
             )
             for level in LEVEL_ORDER
@@ -162,9 +170,9 @@ class HubInsights:
                 name=row["name"],
                 title=(FAMILIES.get(row["name"], row["name"]) if key == "families" else row["name"]) or "not stated",
                 models=row["models"],
-                models_percent=100 * row["models"] / max(1, self.models),
+                models_percent=percent(row["models"], self.models),
                 downloads=row["downloads"],
-                downloads_percent=100 * row["downloads"] / max(1, downloads),
+                downloads_percent=percent(row["downloads"], downloads),
                 median=row["median"],
                 ranks=(
                     rank(row["models"], "models"),
@@ -200,10 +208,9 @@ class HubInsights:
             return "No model here names a base that is in the catalogue."
         text = f"{drift['derivatives']:,} models name a base that is in the catalogue."
         if drift["stated"]:
-            percent = 100 * drift["at_odds"] / drift["stated"]
             text += (
                 f" Of the {drift['stated']:,} that state a licence, as their base does, {drift['at_odds']:,} "
-                f"({percent:.1f}%) state more than the base leaves room for."
+                f"({percent(drift['at_odds'], drift['stated'])}) state more than the base leaves room for."
             )
         if drift["unstated"]:
             text += f" {drift['unstated']:,} state none though their base does: its licence still holds."
@@ -217,7 +224,7 @@ class HubInsights:
             f"Hubs record creation dates since March 2022; whatever is older carries that month, so trends start in "
             f"{FIRST_MONTH:%B %Y}"
         )
-        text += f" and leave out {before:,} models." if before else "."
+        text += f" and leave out {before:,} {'model' if before == 1 else 'models'}." if before else "."
         return f"{text} The last month may not be over. Models that were deleted since do not count."
 
     def chart(self, name: str) -> charts.Figure | None:
@@ -279,6 +286,6 @@ def _outlier(user: Person, downloads: int) -> str:
     if top is None or share < OUTLIER_FROM:
         return ""
     return (
-        f"One model, {top[0]}, has {share:.0%} of all downloads, so sums say little about the rest: "
+        f"One model, {top[0]}, has {share:.1%} of all downloads, so sums say little about the rest: "
         "read the medians and ranks beside them."
     )

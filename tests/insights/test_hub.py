@@ -101,7 +101,7 @@ def test_months_begin_after_march_2022_and_have_no_gaps(dump: None) -> None:
 def test_outsiders_see_the_figures_of_open_models(client: Client, bob: Any, dump: None) -> None:
     twin = client.get("/insights.json").json()
     assert (twin["models"], twin["downloads"]) == (6, 1000)
-    assert twin["outlier"].startswith("One model, ada/base, has 90% of all downloads")
+    assert twin["outlier"].startswith("One model, ada/base, has 90.0% of all downloads")
     page = client.get("/insights/").content.decode()
     assert "ada/secret" not in page
     assert "counted just now" in page
@@ -137,7 +137,7 @@ def test_the_page_says_what_the_figures_are(client: Client, dump: None) -> None:
         "Shares of 2 cards.",
         "1 (100.0%) state more than the base leaves room for",
         "1 state none though their base does",
-        "trends start in April 2022 and leave out 1 models",
+        "trends start in April 2022 and leave out 1 model.",
         'href="/models/?documentation=thin"',
         "the base forbids commercial use, the derivative allows it",
         'data-chart="/insights/charts/sections.json"',

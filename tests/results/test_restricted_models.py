@@ -247,6 +247,8 @@ def test_members_see_it_where_it_belongs(client: Client, bob: Any, secret: Secre
     download = client.get(f"/outcomes/{outcome.pk}/files/predictions.npz")
     assert download.status_code == 200
     assert len(body_of(download)) > 1000
+    for address in ("/datasets/digits/ranking/", f"/compare/?models=pixels,{SLUG}", f"/outcomes/{outcome.pk}/"):
+        assert ">private</span>" in body_of(client.get(address)), address
     batch = client.get(f"/jobs/{secret.mixed.pk}.json").json()
     assert (batch["progress_total"], len(batch["jobs"]), len(batch["log"])) == (2, 2, 1)
     assert client.get("/index.json").json()["counts"]["models"] == 5
