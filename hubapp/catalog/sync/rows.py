@@ -51,7 +51,7 @@ PASSING: tuple[str, ...] = (
     "inference",
     "inferenceStatus",
 )
-PASSING += ("inferenceProviderMapping", "childrenModelCount", "_stratum")
+PASSING += ("inferenceProviderMapping", "childrenModelCount")
 OTHER_COLUMNS = {
     "position": "bigint",
     "title": "text",
