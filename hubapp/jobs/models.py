@@ -88,6 +88,7 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["status", "queue", "created_at"], name="job_queue"),
             models.Index(fields=["digest", "status"], name="job_twins"),
+            models.Index(fields=["-created_at"], name="job_newest"),
             models.Index(fields=["parent", "status"], name="job_children"),
         ]
         constraints = [

@@ -92,7 +92,7 @@ def _found(query: JobQuery, user: Person) -> QuerySet[Job]:
 def status_counts(query: JobQuery, user: Person) -> dict[str, int]:
     """How many jobs the search finds in each state, whichever state it asks for."""
     counts = dict.fromkeys(STATES, 0)
-    rows = _found(query, user).order_by().values_list("status").annotate(number=Count("pk", distinct=True))
+    rows = _found(query, user).order_by().values_list("status").annotate(number=Count("pk"))
     return counts | dict(rows)
 
 

@@ -22,6 +22,14 @@ from hubapp.ui.pages import page
 from workers.kit import UserError
 
 
+class CountedPaginator(Paginator):  # type: ignore[type-arg]
+    """A paginator over rows that were counted already."""
+
+    def __init__(self, rows: Any, per_page: int, *, total: int) -> None:
+        super().__init__(rows, per_page)
+        self.count = total
+
+
 def see_other(address: str) -> HttpResponse:
     """303: what was posted is shown at another address."""
     return HttpResponse(status=303, headers={"Location": address})
@@ -31,9 +39,11 @@ def see_other(address: str) -> HttpResponse:
 def job_list(request: HttpRequest) -> HttpResponse:
     """The jobs, newest first."""
     query = selectors.JobQuery.parse(request.GET)
-    shown = Paginator(selectors.job_list(query, request.user), selectors.PAGE_ROWS).get_page(request.GET.get("page"))
-    rows = selectors.job_rows(shown.object_list, request.user)
     counts = selectors.status_counts(query, request.user)
+    total = counts[query.status] if query.status else sum(counts.values())
+    pages = CountedPaginator(selectors.job_list(query, request.user), selectors.PAGE_ROWS, total=total)
+    shown = pages.get_page(request.GET.get("page"))
+    rows = selectors.job_rows(shown.object_list, request.user)
 
     def data() -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -15,10 +16,10 @@ Person = User | AnonymousUser | None
 NAMES_A_MODEL = r"(^|&)(q|architecture)=[^&]"
 
 
-def open_jobs() -> QuerySet[Job]:
-    """Jobs, but no batches, of models and data sets that anybody may know of; none of the site's own jobs."""
-    is_open = Q(revision__model__is_restricted=False) | Q(revision__isnull=True, dataset_revision__isnull=False)
-    return Job.objects.filter(is_open, is_parent=False)
+# Jobs, but no batches, of models and data sets that anybody may know of; none of the site's own jobs.
+IS_OPEN = Q(is_parent=False) & (
+    Q(revision__model__is_restricted=False) | Q(revision__isnull=True, dataset_revision__isnull=False)
+)
 
 
 def jobs_visible_to(user: Person) -> QuerySet[Job]:
@@ -29,10 +30,18 @@ def jobs_visible_to(user: Person) -> QuerySet[Job]:
     """
     if is_insider(user):
         return Job.objects.all()
-    own, linked = open_jobs().filter(parent=OuterRef("pk")), open_jobs().filter(linked_from=OuterRef("pk"))
+    own, linked = Job.objects.filter(IS_OPEN, parent=OuterRef("pk")), _linked_open().filter(from_job=OuterRef("pk"))
     is_of_open_schedule = Q(schedule__isnull=True) | ~Q(schedule__search__regex=NAMES_A_MODEL)
     is_batch = Q(is_parent=True) & is_of_open_schedule & (Exists(own) | Exists(linked))
-    return Job.objects.filter(Q(pk__in=open_jobs().values("pk")) | is_batch)
+    return Job.objects.filter(IS_OPEN | is_batch)
+
+
+def _linked_open() -> QuerySet[Any]:
+    """Links of batches to open jobs that were there already."""
+    is_open = Q(to_job__revision__model__is_restricted=False) | Q(
+        to_job__revision__isnull=True, to_job__dataset_revision__isnull=False
+    )
+    return Job.linked.through.objects.filter(is_open)
 
 
 def schedules_visible_to(user: Person) -> QuerySet[Schedule]:
@@ -43,7 +52,7 @@ def schedules_visible_to(user: Person) -> QuerySet[Schedule]:
 
 def children_visible_to(user: Person) -> Q:
     """The condition that a job of a batch may be known to this person."""
-    return Q() if is_insider(user) else Q(pk__in=open_jobs().values("pk"))
+    return Q() if is_insider(user) else IS_OPEN
 
 
 def links_cut(jobs: Iterable[Job], user: Person) -> list[Job]:

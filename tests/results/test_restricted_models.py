@@ -74,6 +74,7 @@ def secret(hub: Hub, filter_report: Outcome, alice: Any) -> Secret:
     waiting = job("fewshot", digest="e", parent=mixed, waits_for=running, **values)
     seen = job("fewshot", digest="f", title="Of pixels", parent=mixed, revision=hub.models["pixels"].current_revision)
     of_schedule.linked.add(seen, waiting)
+    job("fewshot", digest="i", title="Again", **batch).linked.add(seen, waiting)
     site = job("source_sync", digest="g", title="Sync", status="running", started_at=timezone.now())
     Job.objects.filter(pk=site.pk).update(progress_note=SLUG, params={"names": [SLUG]})
     ended = job("source_sync", digest="h", title="Sync", status="succeeded", finished_at=timezone.now())
@@ -218,8 +219,10 @@ def test_outsiders_do_not_count_it(outsider: Client, secret: Secret) -> None:
     assert outsider.get("/insights.json").json()["downloads"] == 0
     batch = outsider.get(f"/jobs/{secret.mixed.pk}.json").json()
     assert (batch["progress_total"], [job["title"] for job in batch["jobs"]], batch["log"]) == (1, ["Of pixels"], [])
+    again = outsider.get("/jobs.json?status=running").json()["jobs"]
+    assert [(one["title"], one["progress_total"]) for one in again] == [("Again", 1), ("Everything", 1)]
     jobs = outsider.get("/jobs.json?all=1").json()
-    assert sum(jobs["counts"].values()) == len(jobs["jobs"]) == 7
+    assert sum(jobs["counts"].values()) == len(jobs["jobs"]) == 8
     schedules = outsider.get("/schedules.json").json()["schedules"]
     assert [one["title"] for one in schedules] == ["Everything"]
     assert outsider.get(f"/schedules/{schedules[0]['id']}.json").json()["scope"].startswith("4 models × 1 data set")
