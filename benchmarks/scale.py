@@ -1,7 +1,7 @@
 """A catalogue of any size for benchmarks: real records of `../shared` resampled with unique names, else made up.
 
-Rows are copied straight into catalog_model of a database of its own in the embedded PostgreSQL, so that nothing of the
-user's is touched. `python -m benchmarks.scale --models 2500000` builds it once; it stays for the benchmarks that follow.
+Rows are copied straight into catalog_model of a database of its own in the embedded PostgreSQL, so that nothing of
+the user's is touched. `python -m benchmarks.scale --models 2500000` builds it once; it stays for other benchmarks.
 """
 
 from __future__ import annotations
@@ -25,14 +25,25 @@ from hubapp.execution.embedded import Lease, data_dir, endpoints, ensure_running
 RECORDS = Path(__file__).resolve().parents[2] / "shared/data/hub/stalnaker_2024-07"
 SEED = 20240711
 ARCHITECTURES = {
-    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "gemma": "GemmaForCausalLM", "gpt2": "GPT2LMHeadModel",
-    "bert": "BertForMaskedLM", "distilbert": "DistilBertForSequenceClassification", "t5": "T5ForConditionalGeneration",
-    "roberta": "RobertaForSequenceClassification", "whisper": "WhisperForConditionalGeneration", "wav2vec2": "Wav2Vec2ForCTC",
-    "vit": "ViTForImageClassification", "qwen2": "Qwen2ForCausalLM", "marian": "MarianMTModel", "phi": "PhiForCausalLM",
-    "stablelm": "StableLmForCausalLM", "mixtral": "MixtralForCausalLM", "opt": "OPTForCausalLM", "swin": "SwinForImageClassification",
-}  # fmt: skip
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "gemma": "GemmaForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+    "bert": "BertForMaskedLM",
+    "distilbert": "DistilBertForSequenceClassification",
+    "t5": "T5ForConditionalGeneration",
+    "roberta": "RobertaForSequenceClassification",
+    "whisper": "WhisperForConditionalGeneration",
+    "wav2vec2": "Wav2Vec2ForCTC",
+    "vit": "ViTForImageClassification",
+    "qwen2": "Qwen2ForCausalLM",
+    "marian": "MarianMTModel",
+    "phi": "PhiForCausalLM",
+    "stablelm": "StableLmForCausalLM",
+}
 FORMATS = {"safetensors": "safetensors", "gguf": "gguf", "onnx": "onnx", "pytorch": "torch-zip", "tf": "keras-h5"}
 FAMILIES = {"apache-2.0": "permissive", "mit": "permissive", "openrail": "restricted use", "llama3": "restricted use"}
+RELATIONS = {"lora": "adapter", "gguf": "quantized", "merge": "merge"}
 MODALITIES = {"image": "image", "text": "text", "audio": "audio", "speech": "audio", "series": "series"}
 COLUMNS = (
     "slug", "title", "meaning", "modality", "licence", "origin", "origin_url", "created_at", "source_id", "author",
@@ -58,7 +69,8 @@ def records() -> list[dict[str, Any]]:
 def made_up(count: int = 20_000) -> list[dict[str, Any]]:
     """Records with a hub's skewed frequencies."""
     draw = np.random.default_rng(SEED)
-    names = [f"{a}{b}" for a in ("bert", "llama", "vit", "gpt", "mist", "whis", "qwen") for b in ("", "ral", "per", "net")]
+    kinds = ("bert", "llama", "vit", "gpt", "mist", "whisp", "qwen")
+    names = [f"{kind}{ending}" for kind in kinds for ending in ("", "ral", "per", "net")]
     tasks = ("text-generation", "fill-mask", "image-classification", "text-classification", "translation", "")
     libraries = ("transformers", "diffusers", "timm", "peft", "")
     licences = ("license:apache-2.0", "license:mit", "license:openrail", "")
@@ -120,8 +132,9 @@ def facts(record: dict[str, Any]) -> dict[str, Any]:
         "modality": next((kind for word, kind in MODALITIES.items() if word in words), ""),
         "tags": [tag[:200] for tag in tags],
         "datasets": [tag[8:] for tag in tags if tag.startswith("dataset:")],
-        "relation": next((kind for word, kind in (("lora", "adapter"), ("gguf", "quantized"), ("merge", "merge"))
-                          if word in record["id"].lower() or word in tags), ""),  # fmt: skip
+        "relation": next(
+            (kind for word, kind in RELATIONS.items() if word in tags or word in record["id"].lower()), ""
+        ),
         "parameters": int(float(size[1]) * 1e9) if size else None,
         "downloads": record.get("downloads"),
         "likes": record.get("likes"),
@@ -129,7 +142,9 @@ def facts(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-CARD_WORDS = "'architectur':3 'bia':9 'data':5 'dataset':6 'evalu':12 'fine':1 'finetun':2 'intend':7 'limit':8 'train':4"
+CARD_WORDS = (
+    "'architectur':3 'bia':9 'data':5 'dataset':6 'evalu':12 'fine':1 'finetun':2 'intend':7 'limit':8 'train':4"
+)
 
 
 def row(known: dict[str, Any], name: str, *, chance: np.ndarray, number: int, is_copy: bool) -> tuple[Any, ...]:
@@ -213,7 +228,7 @@ def source_row(connection: psycopg.Connection[Any]) -> str:
     names = ", ".join(name for name, _ in columns)
     values = ", ".join("'dump'" if name == "kind" else plain.get(kind, "'bench'") for name, kind in columns)
     return (
-        f"INSERT INTO catalog_source (id, {names}) OVERRIDING SYSTEM VALUE VALUES (1, {values}) ON CONFLICT DO NOTHING"  # noqa: S608
+        f"INSERT INTO catalog_source (id, {names}) OVERRIDING SYSTEM VALUE VALUES (1, {values}) ON CONFLICT DO NOTHING"
     )
 
 

@@ -233,6 +233,6 @@ def _date(text: str) -> dt.date | None:
 
 def _number(text: str) -> int | None:
     """A count such as "7000000", "7M" or "1.5B"; None for anything else."""
-    found = re.fullmatch(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kmbgt]?)", text.lower(), re.ASCII)
+    found = re.fullmatch(r"(\d{1,19}(?:\.\d{1,6})?)\s*([kmbgt]?)", text.lower(), re.ASCII)
     number = int(Decimal(found[1]) * UNITS[found[2]]) if found else None
     return number if number is not None and number <= LARGEST_NUMBER else None

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.http import QueryDict
 
 from hubapp.catalog.filters import COLUMNS, FACETS, SORTS, ModelQuery
-from hubapp.catalog.models import Model, Revision, Source
+from hubapp.catalog.models import Model
 from hubapp.catalog.presenting.model_list import list_sentence
 from hubapp.catalog.search import (
     Listing,
@@ -135,3 +135,214 @@ def test_odd_parameters_fall_back(text: str) -> None:
 def test_query_survives_its_address() -> None:
     query = ModelQuery.parse("q=a+b&modality=image&modality=text&licence=&sort=-size&archived=1&page=2")
     assert ModelQuery.parse(query.urlencode()) == query
+
+
+def test_words_are_beginnings_in_names_and_stems_in_meanings(make_model: ModelMaker) -> None:
+    make_model(
+        "author/MobileNetV2-resnet18_b", title="author/MobileNetV2-resnet18_b", meaning="Trained on flying birds."
+    )
+    for text in ("mobile", "mobilenet", "MobileNetV2", "net", "v2", "resnet", "resnet18", "mobilenetv2 resnet",
+         "author",
+                 "author/MobileNetV2-resnet18_b", "bird", "trains", "fly", "the birds", "18"):  # fmt: skip
+        assert slugs({"q": text}) == ["author/MobileNetV2-resnet18_b"], text
+    for text in ("obile", "ne", "sn", "1", "re", "rest", "mobile horse"):
+        assert slugs({"q": text}) == [], text
+
+
+def test_no_word_is_the_beginning_of_a_facet(make_model: ModelMaker) -> None:
+    make_model("alpha", title="alpha", author="", meaning="")
+    for text in ("lib", "library", "size", "form", "saf", "analysed", "licence", "=", "task"):
+        assert slugs({"q": text}) == [], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'",
+        "''",
+        "\\",
+        "a\\'b",
+        "' | 'alpha",
+        "!alpha",
+        "(",
+        "alpha:*",
+        "&",
+        "<->",
+        "'alpha':A",
+        "%s",
+        "{}",
+        "🦙",
+        "日本",
+        "a" * 500,
+    ],
+)
+def test_hostile_words_and_values_are_only_words(make_model: ModelMaker, text: str) -> None:
+    make_model("alpha", licence=text[:90], architecture=text[:90])
+    query = ModelQuery.parse({"q": text})
+    assert ModelQuery.parse(query.urlencode()) == query
+    assert listing(query.urlencode()).count.value in {0, 1}
+    chosen = ModelQuery(choices=(("licence", text[:90]),))
+    assert ModelQuery.parse(chosen.urlencode()) == chosen
+    assert slugs(chosen) == ["alpha"]
+    assert {
+        one.value for facet in listing(chosen.urlencode()).facets if facet.name == "licence" for one in facet.values
+    } == {text[:90]}
+
+
+def test_every_facet_narrows_and_counts(make_model: ModelMaker) -> None:
+    values = {
+        "modality": "image", "task": "image-classification", "library": "timm", "licence": "MIT",
+        "family": "permissive",
+        "architecture": "ResNet", "size": "10M-100M", "format": "safetensors", "relation": "adapter", "language": "de",
+        "documentation": "thin", "safety": "flagged", "analysed": "yes",
+    }  # fmt: skip
+    assert set(values) == set(FACETS)
+    make_model(
+        "one", parameters=25_000_000, library="timm", licence_family="permissive", architecture="ResNet",
+        formats=["safetensors", "onnx"], relation="adapter", languages=["en", "de"], documentation_level="thin",
+        safety="flagged", is_analysed=True,
+    )  # fmt: skip
+    make_model("two", parameters=5, modality="text", task="fill-mask", licence="Apache-2.0")
+    for facet, value in values.items():
+        query = ModelQuery().toggled(facet, value)
+        assert slugs(query) == ["one"], facet
+        shown = listing(query.urlencode())
+        assert [model.slug for model in shown.models] == ["one"]
+        counts = {
+            one.value: (one.count, one.is_chosen) for one in next(f for f in shown.facets if f.name == facet).values
+        }
+        assert counts[value] == (1, True)
+        assert sum(count or 0 for count, _ in counts.values()) >= 2, facet  # the other model's value is offered too
+    assert slugs("language=de&language=fr") == slugs("format=onnx") == ["one"]
+    assert slugs("language=") == slugs("format=") == slugs("library=") == ["two"]
+
+
+def test_every_sort_has_an_order_both_ways(make_model: ModelMaker) -> None:
+    for number, slug in enumerate(("a", "b", "c")):
+        make_model(
+            slug, title=slug, parameters=number + 1, downloads=number, likes=number, trending=number,
+            documentation_points=number, meaning="net " * number,
+            published_at=dt.datetime(2024, 1, number + 1, tzinfo=dt.UTC),
+            updated_at=dt.datetime(2024, 2, number + 1, tzinfo=dt.UTC),
+        )  # fmt: skip
+    for sort in set(SORTS) - {"relevance"}:
+        for text in (f"sort={sort}", f"sort=-{sort}"):
+            assert slugs(text) == [model.slug for model in listing(text).models], text
+        assert slugs(f"sort={sort}") == slugs(f"sort=-{sort}")[::-1]
+        assert sorted(slugs(f"sort={sort}")) == ["a", "b", "c"]
+    assert slugs("sort=-downloads") == slugs("sort=-created") == slugs("sort=newest") == ["c", "b", "a"]
+
+
+def test_relevance_puts_the_name_itself_first_then_popular_ones(make_model: ModelMaker) -> None:
+    make_model("google/bert", title="google/bert", downloads=5)
+    make_model("big/bert-large", title="big/bert-large", downloads=1_000_000)
+    make_model("small/bert-tiny", title="small/bert-tiny", downloads=3)
+    make_model("other/model", title="other/model", downloads=10_000_000, meaning="Not a Bert at all.")
+    found = [model.slug for model in listing("q=bert").models]
+    assert found[0] == "google/bert"
+    assert found.index("big/bert-large") < found.index("small/bert-tiny")
+    assert [model.slug for model in listing("q=bert&sort=-relevance").models] == found[::-1]
+
+
+def test_ranges_hold_both_ends(make_model: ModelMaker) -> None:
+    for day in (1, 2, 3):
+        moment = dt.datetime(2024, 5, day, 23, 59, tzinfo=dt.UTC)
+        make_model(f"m{day}", parameters=day * 10**9, published_at=moment, updated_at=moment)
+    for name in ("created", "updated"):
+        assert slugs(f"{name}_from=2024-05-02&sort=name") == ["m2", "m3"]
+        assert slugs(f"{name}_to=2024-05-02&sort=name") == ["m1", "m2"]
+        assert slugs(f"{name}_from=2024-05-02&{name}_to=2024-05-02") == ["m2"]
+    assert slugs("parameters_from=2B&sort=name") == ["m2", "m3"]
+    assert slugs("parameters_from=1.5b&parameters_to=2000000000") == ["m2"]
+    assert slugs("parameters_from=3B&parameters_to=1B") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["created_from=yesterday", "created_to=2024-13-01", "updated_from=0001-01-01", "parameters_from=-1",
+         "parameters_to=1e9",
+     "parameters_from=99999999999999999999", "size=huge", "analysed=perhaps", "columns=password", "per_page=7",
+     "of=x&like=y",
+     "sort=relevance", "modality=%00", "language=%1f", "unknown=1"],
+)  # fmt: skip
+def test_what_an_address_cannot_mean_is_left_aside(text: str) -> None:
+    assert ModelQuery.parse(text) == ModelQuery()
+
+
+def test_the_whole_state_survives_its_address() -> None:
+    query = ModelQuery(
+        q="a b", choices=(("task", ""), ("size", "1B-3B"), ("language", "de"), ("language", "fr")),
+        created_from=dt.date(2024, 1, 2), updated_to=dt.date(2025, 3, 4), parameters_from=2**60 + 1,
+        parameters_to=2**61,
+        sort="-likes", columns=tuple(COLUMNS), is_archived=True, is_exact=True, of="language", like="d",
+        page=3, per_page=100,
+    )  # fmt: skip
+    assert ModelQuery.parse(query.urlencode()) == query
+    assert ModelQuery.parse(query.unnarrowed().urlencode()).is_narrowed is False
+
+
+def test_a_typo_is_forgiven_and_said(make_model: ModelMaker) -> None:
+    make_model("google/bert-base", title="google/bert-base")
+    make_model("x/resnet50", title="x/resnet50", modality="audio")
+    assert words_refresh() > 0
+    found = listing("q=berrt")
+    assert found.replaced == (("berrt", "bert"),)
+    assert [model.slug for model in found.models] == ["google/bert-base"]
+    assert list_sentence(found).startswith("Nothing says “berrt”; shown: bert. 1 model with “bert” in the text")
+    assert listing("q=berrt&exact=1").count.value == 0
+    assert [one.slug for one in listing("q=rasnet50+x").models] == ["x/resnet50"]
+    assert listing("q=berrt&modality=audio").count.value == 0  # near, but nothing here
+    assert listing("q=qqqqqqq").replaced == ()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("berrt", "bert"), ("brt", "bert"), ("ebrt", "bert"), ("bart", "bert"), ("transfro" + "mers", "transformers"),
+     ("tansfor" + "mer", "transformers"), ("transformmerss", "transformers"), ("rasnet50", "resnet50"), ("sqeeznet",
+     "squeezenet")],
+)  # fmt: skip
+def test_near_words_share_a_deletion(make_model: ModelMaker, typed: str, meant: str) -> None:
+    make_model("a/bert-transformers-resnet50-squeezenet", title="a/bert-transformers-resnet50-squeezenet")
+    words_refresh()
+    assert near_words(typed)[0] == meant
+    assert set(deletions(typed)) & set(deletions(meant))
+
+
+def test_words_follow_the_names(make_model: ModelMaker) -> None:
+    make_model("one/falcon", title="one/falcon")
+    make_model("two/falcon", title="two/falcon")
+    words_refresh()
+    assert words_refresh() == 0
+    assert near_words("falcn") == ["falcon"]
+    Model.objects.filter(slug="two/falcon").delete()
+    model_archive(Model.objects.get())
+    words_refresh()
+    assert near_words("falcn") == []
+
+
+def test_names_of_restricted_models_are_nobodys_suggestion(make_model: ModelMaker, alice: User) -> None:
+    make_model("corp/projectzeus", title="corp/projectzeus", is_restricted=True)
+    make_model("open/other", title="open/other")
+    words_refresh()
+    assert near_words("projectzeuss") == []
+    assert near_models("corp/projectzeu", None) == []
+    assert near_models("corp/projectzeus-1", alice) == ["corp/projectzeus"]
+    for text in ("", "q=projectzeus", "modality=image", "q=corp"):
+        shown = listing(text)
+        assert "corp/projectzeus" not in [model.slug for model in shown.models]
+        counts = [one.count for facet in shown.facets for one in facet.values]
+        assert max(counts, default=0) <= 1
+    assert listing("q=projectzeus", user=alice).count.value == 1
+    assert listing("", user=alice).count.value == 2
+
+
+def test_dropping_something_is_offered_when_nothing_matches(make_model: ModelMaker) -> None:
+    make_model("alpha", modality="image", licence="MIT")
+    make_model("beta", modality="text", licence="Apache-2.0")
+    drops = {name: (less.urlencode(), count.value) for name, less, count in listing("q=alpha&licence=Apache-2.0").drops}
+    assert drops == {"q": ("licence=Apache-2.0", 1), "licence": ("q=alpha", 1)}
+    assert listing("licence=GPL-3.0").drops == []
+
+
+def test_distance_grows_with_the_word() -> None:
+    assert [distance_of(word) for word in ("bert", "llama", "resnet")] == [1, 1, 2]

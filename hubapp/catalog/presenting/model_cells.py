@@ -108,7 +108,7 @@ def columns_of(query: ModelQuery, models: list[Model]) -> tuple[str, ...]:
     """The columns to show: the chosen ones; else the usual ones but for those in which this page has no value."""
     if query.columns:
         return query.columns
-    sort = query.order.removeprefix("-")
+    sort = query.sort.removeprefix("-")
     usual = [
         name
         for name in DEFAULT_COLUMNS

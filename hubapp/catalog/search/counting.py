@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import FullResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
 from hubapp.catalog.filters import ModelQuery
 from hubapp.catalog.models import FacetCount, Model, RollUp, SampledModel
 from hubapp.catalog.models.model import is_insider
-from hubapp.catalog.search.matching import TextQuery, matches, visible, words_of
+from hubapp.catalog.search.matching import TextQuery, facet_keys, matches, visible, words_of
 from hubapp.catalog.search.orders import order_of
 from workers.statistics import exact_binomial_interval
 
@@ -25,6 +26,7 @@ EXACT = 10_000
 SMALL = 20_000  # catalogues up to here need no roll-ups: everything is counted
 FEW_OF_SAMPLE = 4_000  # sampled matches that facets are counted over
 MOST_VALUES = 50  # values of a facet that are kept, the most frequent first
+LOOK = 20  # times: what a look into a model costs, in postings of the index
 RELEVANCE_WEIGHTS = "{0.1,0.3,0.5,1}"  # of card and papers, tags, meaning, name
 
 Person = User | AnonymousUser | None
@@ -82,12 +84,14 @@ class Found:
     """What is known of the models that a search finds.
 
     ids     all of them in order where they are few enough, else None
+    loose   words that so many models say that it is quicker to look for them in what the other conditions find
     counts  facet keys with their counts, in parts of an estimate where `count` is one
     """
 
     count: Count
     ids: list[int] | None = None
     counts: Counts = field(default_factory=dict)
+    loose: frozenset[str] = frozenset()
 
 
 def catalogue() -> Catalogue:
@@ -109,10 +113,11 @@ def find(query: ModelQuery, user: Person, state: Catalogue, *, without: str = ""
         if not query.is_narrowed:
             return _of_all(state.rollup, user, facet=without)
         estimated = _of_sample(query, user, state.rollup, facet=without)
+        loose = loose_words(query)
         if estimated.count.low > EXACT:
-            return estimated
-        exact = _of_matches(query, user, limit=EXACT, facet=without, is_count_only=is_count_only)
-        return exact or _at_least(estimated, EXACT + 1)
+            return replace(estimated, loose=loose)
+        exact = _of_matches(query, user, limit=EXACT, facet=without, is_count_only=is_count_only, loose=loose)
+        return exact or replace(_at_least(estimated, EXACT + 1), loose=loose)
     exact = _of_matches(query, user, limit=state.limit, facet=without, is_count_only=is_count_only)
     return exact or Found(count=Count(value=state.limit + 1, low=state.limit + 1, high=None, is_exact=False))
 
@@ -120,15 +125,40 @@ def find(query: ModelQuery, user: Person, state: Catalogue, *, without: str = ""
 def condition(rows: QuerySet[Any]) -> tuple[str, list[Any]]:
     """The WHERE of a queryset over one table, in SQL with its parameters."""
     compiler = rows.query.get_compiler(connection=connection)
-    sql, params = compiler.compile(rows.query.where)
+    try:
+        sql, params = compiler.compile(rows.query.where)
+    except FullResultSet:
+        return "TRUE", []
     return sql or "TRUE", list(params)
 
 
-def matching_models(query: ModelQuery, user: Person) -> QuerySet[Model]:
+def loose_words(query: ModelQuery) -> frozenset[str]:
+    """Words that far more models say than another condition leaves, judged by the sample.
+
+    Reading a word's beginnings from the index costs a little for each model that says it; looking for it in a model
+    that was found costs LOOK times as much.
+    """
+    words = words_of(query.q)
+    parts = [TextQuery((word,)) for word in words]
+    if query.choices:
+        parts.append(TextQuery((), facet_keys(query)))
+    if not words or len(parts) < 2:
+        return frozenset()
+    conditions = [condition(SampledModel.objects.filter(search__matches=part)) for part in parts]
+    selects = [f"(SELECT count(*) FROM catalog_sampledmodel WHERE {sql})" for sql, _ in conditions]  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(selects)}", [value for _, params in conditions for value in params])
+        sizes = cursor.fetchone()
+    fewest = sizes.index(min(sizes))
+    return frozenset(
+        word for place, word in enumerate(words) if place != fewest and sizes[place] > LOOK * (sizes[fewest] + 1)
+    )
+
+
+def matching_models(query: ModelQuery, user: Person, *, loose: frozenset[str] = frozenset()) -> QuerySet[Model]:
     """The models that a search finds and the person may know of, in no order."""
-    return Model.objects.filter(
-        matches(query), visible(user), archived_at__isnull=not query.is_archived
-    ).order_by()  # fmt: skip
+    found = Model.objects.filter(matches(query, loose=loose), visible(user), archived_at__isnull=not query.is_archived)
+    return found.order_by()
 
 
 def relevance(query: ModelQuery) -> tuple[str, list[Any]]:
@@ -150,9 +180,17 @@ def relevance_order(query: ModelQuery) -> str:
     return "relevance ASC, slug DESC" if query.order.startswith("-") else "relevance DESC, slug"
 
 
-def _of_matches(query: ModelQuery, user: Person, *, limit: int, facet: str, is_count_only: bool) -> Found | None:
+def _of_matches(
+    query: ModelQuery,
+    user: Person,
+    *,
+    limit: int,
+    facet: str,
+    is_count_only: bool,
+    loose: frozenset[str] = frozenset(),
+) -> Found | None:
     """Read the matches once: their number, their order and their facet keys; None where they are more than `limit`."""
-    where, params = condition(matching_models(query, user))
+    where, params = condition(matching_models(query, user, loose=loose))
     if is_count_only:
         return _number_of_matches(where, params, limit=limit)
     order = order_of(query.order)

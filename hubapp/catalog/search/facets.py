@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from hubapp.catalog.filters import FACETS, FIXED, ModelQuery
 from hubapp.catalog.models import Modality
-from hubapp.catalog.search.counting import Counts, rounded
+from hubapp.catalog.search.counting import Count, Counts, rounded
 
 SHOWN = 8  # values that are seen at once; the others unfold
 OPEN = frozenset({"modality", "task", "library", "licence", "size"})
@@ -46,7 +46,7 @@ class FacetValue:
         """The count as pages write it."""
         if self.count is None:
             return "–"
-        return f"{self.count:,}" if self.is_exact else rounded(self.count)
+        return f"{self.count:,}" if self.is_exact else f"≈ {rounded(self.count)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,12 @@ class Facet:
 
 
 def facet_of(
-    name: str, query: ModelQuery, *, counts: Counts, is_exact: bool, known: Sequence[str] | None = None
+    name: str, query: ModelQuery, *, counts: Counts, total: Count, is_exact: bool, known: Sequence[str] | None = None
 ) -> Facet:
-    """A facet with its values, the most frequent first; of those with `known`, or else holding `query.like` only."""
+    """A facet with its values, the most frequent first; where values are filtered, those of `known` too.
+
+    total: what the whole search finds, which is what its only chosen value leaves.
+    """
     start = f"{name}="
     own = {key[len(start) :]: count for key, count in counts.items() if key.startswith(start)}
     chosen = query.chosen(name)
@@ -97,6 +100,8 @@ def facet_of(
             if value in chosen or like in value.lower() or like in facet_label(name, value).lower()
         }  # fmt: skip
     own |= {value: 0 if is_exact else None for value in chosen if value not in own}
+    if len(chosen) == 1 and not (is_exact and total.is_exact):
+        own[chosen[0]] = None if total.high is None else total.value
     if name == "size":
         own = {value: own[value] for value in (*FIXED["size"][1:], "") if value in own}
     address = toggling(query)

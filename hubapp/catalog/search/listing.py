@@ -94,7 +94,7 @@ def model_listing(query: ModelQuery, user: Person) -> Listing:
         query = replace(query, page=min(query.page, pages))
         start = (query.page - 1) * query.per_page
         if found.ids is None:
-            ids = page_ids(query, user, found.count, state=state, start=start, size=query.per_page)
+            ids = page_ids(query, user, found, state=state, start=start, size=query.per_page)
         else:
             ids = found.ids[start : start + query.per_page]
         others = _others(query, user, state)
@@ -118,7 +118,7 @@ def first_ids(query: ModelQuery, user: Person, size: int) -> tuple[list[int], Co
         found = find(query, user, state)
         if found.ids is not None:
             return found.ids[:size], found.count
-        return page_ids(query, user, found.count, state=state, start=0, size=size), found.count
+        return page_ids(query, user, found, state=state, start=0, size=size), found.count
 
 
 def models_of(ids: list[int]) -> list[Model]:
@@ -143,7 +143,9 @@ def _facets(query: ModelQuery, user: Person, *, found: Found, others: dict[str, 
     for name in FACETS:
         own = others.get(name, found)
         like = known_values(query.of, query.like, user) if query.of == name and query.like else None
-        facets.append(facet_of(name, query, counts=own.counts, is_exact=own.count.is_exact, known=like))
+        facets.append(
+            facet_of(name, query, counts=own.counts, total=found.count, is_exact=own.count.is_exact, known=like)
+        )
     return facets
 
 

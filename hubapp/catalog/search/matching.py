@@ -62,6 +62,19 @@ class Matches(Lookup):
         return f"{left} @@ {right}", (*left_params, *right_params)
 
 
+@SearchVectorField.register_lookup
+class Says(Matches):
+    """`search__says=TextQuery(…)`: the same as a call, which no index answers: for what nearly every model says."""
+
+    lookup_name = "says"
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """The function behind the operator @@."""
+        left, left_params = self.process_lhs(compiler, connection)
+        right, right_params = self.process_rhs(compiler, connection)
+        return f"ts_match_vq({left}, {right})", (*left_params, *right_params)
+
+
 class TextQuery(Expression):
     """A tsquery of words, each of which must occur, and of facet keys; constant, so that PostgreSQL plans with it."""
 
@@ -108,12 +121,18 @@ def facet_keys(query: ModelQuery) -> str:
     return " & ".join(parts)
 
 
-def matches(query: ModelQuery) -> Q:
-    """The condition of a search, but for who looks and whether a model is archived."""
+def matches(query: ModelQuery, *, loose: frozenset[str] = frozenset()) -> Q:
+    """The condition of a search, but for who looks and whether a model is archived.
+
+    `loose` names words that are looked for in what the other conditions find, instead of in the index.
+    """
     words, keys = words_of(query.q), facet_keys(query)
     if query.q and not words:
         keys = NOTHING  # signs only
-    found = Q(search__matches=TextQuery(words, keys)) if words or keys else Q()
+    sought = tuple(word for word in words if word not in loose)
+    found = Q(search__matches=TextQuery(sought, keys)) if sought or keys else Q()
+    if len(sought) < len(words):
+        found &= Q(search__says=TextQuery(tuple(word for word in words if word in loose)))
     if query.parameters_from is not None:
         found &= Q(parameters__gte=query.parameters_from)
     if query.parameters_to is not None:

@@ -17,6 +17,7 @@ from hubapp.catalog.models import SampledModel
 from hubapp.catalog.search.counting import (
     Catalogue,
     Count,
+    Found,
     Person,
     condition,
     matching_models,
@@ -45,9 +46,10 @@ class _Source:
         return ", ".join(dict.fromkeys(["id", "slug", *self.order.columns, *more]))
 
 
-def page_ids(query: ModelQuery, user: Person, count: Count, *, state: Catalogue, start: int, size: int) -> list[int]:
-    """The keys of the models at `start` (from 0) and after in the order of a search that finds `count` models."""
-    where, params = condition(matching_models(query, user))
+def page_ids(query: ModelQuery, user: Person, found: Found, *, state: Catalogue, start: int, size: int) -> list[int]:
+    """The keys of the models at `start` (from 0) and after in the order of a search."""
+    count = found.count
+    where, params = condition(matching_models(query, user, loose=found.loose))
     sampled_where, sampled_params = condition(SampledModel.objects.filter(matches(query), visible(user)))
     source = _Source(
         where=where,
