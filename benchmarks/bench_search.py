@@ -21,10 +21,10 @@ import psycopg
 from benchmarks import scale
 from hubapp.execution.embedded import data_dir, endpoints
 
-SORTS = [*[""] * 4, *"-likes -trending name -parameters parameters -updated newest -documentation".split()]
+SORTS = [*[""] * 4, *"-likes -trending name -parameters parameters -updated newest -documentation".split()]  # noqa: SIM905
 WORDS = ["mistral 7b", "whisper small", "bert base", "text generation", "code llama"]
-WORDS += "bert llama lora sentiment qwen gguf german sdxl tiny berrt v2 wav2vec2 medical vit summarization".split()
-TWO = "task library licence size language format architecture documentation safety relation".split()
+WORDS += "bert llama lora sentiment qwen gguf german sdxl tiny berrt v2 wav2vec2 medical vit summarization".split()  # noqa: SIM905
+TWO = "task library licence size language format architecture documentation safety relation".split()  # noqa: SIM905
 
 
 def quantile(values: Sequence[float], share: float) -> str:
