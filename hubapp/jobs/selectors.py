@@ -255,7 +255,8 @@ def schedule_list(user: Person) -> QuerySet[Schedule]:
     """
     batches = Q(runs__is_parent=True)
     if not is_insider(user):
-        batches &= Q(runs__in=jobs_visible_to(user).values("pk"))
+        of_schedules = jobs_visible_to(user).filter(is_parent=True, schedule__isnull=False)
+        batches &= Q(runs__in=of_schedules.values("pk"))
     return (
         schedules_visible_to(user)
         .select_related("created_by")
