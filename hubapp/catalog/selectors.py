@@ -14,7 +14,6 @@ from django.db.models.functions import Lower
 from django.http import Http404
 
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Tensor
-from hubapp.catalog.search import model_list as model_list
 from hubapp.catalog.search import near_models
 from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef
 

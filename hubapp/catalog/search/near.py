@@ -24,6 +24,7 @@ SHORT = 5  # up to here one wrong letter is forgiven, beyond two
 RARE_FROM = 20_000  # with more models than this, a word counts if two names have it or a used model does
 USED = 10  # downloads
 MOST_CANDIDATES = 5_000
+LOCK = 0x776F7264  # of the advisory lock: one refresh at a time
 # Lexemes of weight A are those of names. Restricted models give none: a suggestion would give their names away.
 FIND_WORDS = """
 CREATE TEMPORARY TABLE found_word ON COMMIT DROP AS
@@ -60,6 +61,7 @@ def distance_of(word: str) -> int:
 def words_refresh() -> int:
     """Bring the words in line with the names of models that anybody may see; the number of words that are new."""
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
         cursor.execute("DROP TABLE IF EXISTS found_word, used_word")
         cursor.execute(FIND_WORDS, {"shortest": SHORTEST, "longest": LONGEST})
