@@ -45,7 +45,7 @@ def dump_write(path: Path, count: int) -> None:
             one.pop("_stratum", None)
             one["_id"] = f"{SEED + number:024x}"
             if number >= len(base):
-                one["id"] = f"{one['id'][:80]}-{number}"
+                one["id"] = f"{one['id'][:80]}.again{number}"
             out.write(json.dumps(one) + "\n")
 
 

@@ -161,6 +161,7 @@ class Model(Catalogued):
             models.Index(fields=["-created_at", "-id"], name="model_by_created_at"),
             models.Index(models.F("documentation_points").desc(nulls_last=True), "slug", name="model_by_documentation"),
             models.Index(fields=["archived_at"], condition=models.Q(archived_at__isnull=False), name="model_archived"),
+            models.Index(fields=["id"], condition=models.Q(is_restricted=True), name="model_restricted"),
             models.Index(
                 fields=["refresh_requested_at"],
                 condition=models.Q(refresh_requested_at__isnull=False),

@@ -25,6 +25,7 @@ class Revision(models.Model):
     class Meta:
         ordering = ["-created_at"]
         constraints = [models.UniqueConstraint(fields=["model", "digest"], name="revision_once")]
+        indexes = [models.Index(fields=["model"], condition=models.Q(is_local=True), name="revision_here")]
 
     def __str__(self) -> str:
         return f"{self.model.slug}@{self.digest[:8]}"

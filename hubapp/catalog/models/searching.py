@@ -36,7 +36,7 @@ class FacetCount(models.Model):
 
 
 class SampledModel(models.Model):
-    """A uniform random sample of the models, small enough to be counted at once; with what conditions and orders read."""
+    """A uniform random sample of the models, small enough to be counted at once, with what searches and orders read."""
 
     model = models.OneToOneField(Model, on_delete=models.CASCADE, primary_key=True, related_name="+")
     is_restricted = models.BooleanField()
