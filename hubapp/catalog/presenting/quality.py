@@ -113,7 +113,7 @@ class Safety:
     notes: tuple[str, ...] = ()
 
 
-NAMES_ONLY = "By their names its weight files hold numbers and no code. Their bytes were not read here: nothing is proven."
+NAMES_ONLY = "By their names its weight files hold numbers and no code. Their bytes were not read: nothing is proven."
 
 
 def safety_level(key: str) -> Safety:

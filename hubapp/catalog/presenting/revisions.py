@@ -27,9 +27,7 @@ def _names_json(names: Names) -> dict[str, Any]:
     return {
         "added": names.added[:MOST_NAMES],
         "removed": names.removed[:MOST_NAMES],
-        "changed": [
-            {"name": one.name, "before": one.before, "after": one.after} for one in names.changed[:MOST_NAMES]
-        ],
+        "changed": [{"name": one.name, "before": one.before, "after": one.after} for one in names.changed[:MOST_NAMES]],
         "unknown": names.unknown[:MOST_NAMES],
         "unchanged": names.unchanged,
     }
