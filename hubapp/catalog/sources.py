@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count, Prefetch, QuerySet
 
-from hubapp.catalog.models import Model, Source, SyncRun
+from hubapp.catalog.models import Model, RollUp, Source, SyncRun
+from hubapp.catalog.models.model import is_insider
 from hubapp.catalog.sync.dumps import dump_check
 from workers.kit import UserError
 from workers.sources.http import RequestError
@@ -19,6 +21,7 @@ from workers.sources.hub_names import endpoint_clean
 
 SECRET_BYTES = 24
 RUNS_SHOWN = 20
+COUNTS_KEPT_SECONDS = 300
 
 
 def source_list() -> QuerySet[Source]:
@@ -30,7 +33,17 @@ def source_list() -> QuerySet[Source]:
 
 
 def model_counts(user: User | AnonymousUser | None) -> dict[int, int]:
-    """How many models each source has that are not archived and that this person may know of."""
+    """How many models each source has that are not archived and that this person may know of.
+
+    Of a large catalogue the numbers are up to five minutes old.
+    """
+    if RollUp.objects.exists():
+        key = f"source-counts:{'insiders' if is_insider(user) else 'outsiders'}"
+        return cache.get_or_set(key, lambda: _counted(user), COUNTS_KEPT_SECONDS) or {}
+    return _counted(user)
+
+
+def _counted(user: User | AnonymousUser | None) -> dict[int, int]:
     models = Model.objects.visible_to(user).filter(archived_at__isnull=True).order_by()
     return dict(models.values_list("source").annotate(count=Count("pk")))
 

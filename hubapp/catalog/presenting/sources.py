@@ -99,9 +99,8 @@ def _known(names: Iterable[str], user: User | AnonymousUser | None) -> set[str]:
     return set(Model.objects.visible_to(user).filter(slug__in=names).values_list("slug", flat=True)) if names else set()
 
 
-def run_json(run: SyncRun, user: User | AnonymousUser | None) -> dict[str, Any]:
-    """A run for a twin; what was refused is for people who are signed in."""
-    row = run_row(run, user)
+def run_json(run: SyncRun) -> dict[str, Any]:
+    """A run for a twin."""
     return {
         "id": run.pk,
         "status": run.status,
@@ -110,14 +109,18 @@ def run_json(run: SyncRun, user: User | AnonymousUser | None) -> dict[str, Any]:
         "done": run.done,
         "total": run.total,
         **run_report(run),
-        "sentence": row.sentence,
+        "sentence": _sentence(run),
+    }
+
+
+def shown_json(row: RunRow, user: User | AnonymousUser | None) -> dict[str, Any]:
+    """The run that a page shows, with names; what was refused is for people who are signed in."""
+    refusals = row.run.refusals.all()[:100] if is_insider(user) else []
+    return {
+        **run_json(row.run),
         "examples": {kind: names for kind, names, _ in row.names},
         "cannot_be_read": row.marked,
-        "refusals": [
-            {"position": one.position, "name": one.name, "reason": one.reason} for one in run.refusals.all()[:100]
-        ]
-        if is_insider(user)
-        else [],
+        "refusals": [{"position": one.position, "name": one.name, "reason": one.reason} for one in refusals],
     }
 
 

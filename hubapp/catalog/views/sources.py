@@ -79,11 +79,12 @@ def source_page(request: HttpRequest, pk: int) -> HttpResponse:
     shown = next((run for run in runs if str(run.pk) == request.GET.get("run")), runs[0] if runs else None)
     is_staff = request.user.is_staff
     refusals = Paginator(shown.refusals.all() if shown else SyncRun.objects.none(), REFUSALS_A_PAGE)
+    shown_row = presenting.run_row(shown, request.user) if shown else None
     context = {
         "source": source,
         "row": row,
-        "runs": [presenting.run_row(run) for run in runs],
-        "shown": presenting.run_row(shown, request.user) if shown else None,
+        "runs": runs,
+        "shown": shown_row,
         "refusals": refusals.get_page(page_number(request, "refused")) if is_staff else None,
         "settings": _settings(request, source) if is_staff and source.kind == Source.Kind.HUB else None,
     }
@@ -93,7 +94,8 @@ def source_page(request: HttpRequest, pk: int) -> HttpResponse:
         context,
         data=lambda: {
             **presenting.source_json(row, with_location=is_staff),
-            "runs": [presenting.run_json(one, request.user) for one in runs],
+            "shown": presenting.shown_json(shown_row, request.user) if shown_row else None,
+            "runs": [presenting.run_json(one) for one in runs],
         },
     )
 
