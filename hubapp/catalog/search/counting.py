@@ -23,7 +23,7 @@ from hubapp.catalog.search.orders import order_of
 from workers.statistics import exact_binomial_interval
 
 EXACT = 10_000
-SMALL = 20_000  # catalogues up to here need no roll-ups: everything is counted
+SMALL = 10_000  # catalogues up to here need no roll-ups: everything is counted
 FEW_OF_SAMPLE = 4_000  # sampled matches that facets are counted over
 MOST_VALUES = 50  # values of a facet that are kept, the most frequent first
 LOOK = 20  # times: what a look into a model costs, in postings of the index
