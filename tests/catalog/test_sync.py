@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from huggingface_hub import ModelInfo
 
+from hubapp.catalog.management import database
 from hubapp.catalog.models import BaseLink, Model, Paper, Popularity, Record, RefusedRecord, Source, SyncRun
 from hubapp.catalog.sources import dump_add, folder_add
 from hubapp.catalog.sync import run_report, source_sync
@@ -340,3 +341,17 @@ def test_what_a_refresh_read_stays_while_the_commit_is_the_same(tmp_path: Path) 
     model.refresh_from_db()
     assert (model.licence, BaseLink.objects.count(), model.refresh_requested_at is None) == ("", 0, False)
     assert "evalResultsFiles" not in Record.objects.get().record
+
+
+def test_the_command_sets_up_a_new_embedded_database_and_leaves_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(database, "call_command", lambda name, **options: called.append(name))
+    database.database_ready()
+    assert called == []
+    monkeypatch.setattr(database.MigrationExecutor, "migration_plan", lambda self, targets: ["one"])
+    database.database_ready()
+    assert called == ["migrate"]
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somewhere/else")
+    with pytest.raises(CommandError, match="manage.py migrate"):
+        database.database_ready()
+    assert called == ["migrate"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from hubapp.catalog.management.database import database_ready
 from hubapp.catalog.models import Model, Source
 from hubapp.catalog.refreshing import Refreshed, refresh_request, refresh_source, source_refresh
 from hubapp.catalog.sources import source_find
@@ -35,6 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Refresh and report."""
+        database_ready()
         found: list[Refreshed] = []
 
         def tell(one: Refreshed) -> None:

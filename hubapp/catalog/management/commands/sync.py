@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from hubapp.catalog.management.database import database_ready
 from hubapp.catalog.models import Source
 from hubapp.catalog.sources import dump_add, folder_add, hub_add, source_find
 from hubapp.catalog.sync import run_report, run_sentence, source_sync
@@ -47,6 +48,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Sync and report."""
+        database_ready()
         try:
             source = self._source(options)
             run = source_sync(
