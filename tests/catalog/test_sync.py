@@ -352,6 +352,6 @@ def test_the_command_sets_up_a_new_embedded_database_and_leaves_others_alone(mon
     database.database_ready()
     assert called == ["migrate"]
     monkeypatch.setenv("DATABASE_URL", "postgresql://somewhere/else")
-    with pytest.raises(CommandError, match="manage.py migrate"):
+    with pytest.raises(CommandError, match=r"manage\.py migrate"):
         database.database_ready()
     assert called == ["migrate"]
