@@ -16,16 +16,16 @@ from hubapp.catalog.search.counting import (
     Catalogue,
     Count,
     Found,
-    Person,
     catalogue,
+    count_of,
     find,
     known_values,
-    matching_models,
 )
 from hubapp.catalog.search.facets import Facet, facet_of
 from hubapp.catalog.search.matching import words_of
 from hubapp.catalog.search.near import near_words, unknown_words
 from hubapp.catalog.search.orders import order_of
+from hubapp.catalog.search.reading import Person, matching_models
 from hubapp.catalog.search.rows import page_ids
 from workers.kit import UserError
 
@@ -86,28 +86,26 @@ def model_listing(query: ModelQuery, user: Person) -> Listing:
     with guarded(state):
         asked = query
         replaced: tuple[tuple[str, str], ...] = ()
-        found = find(query, user, state)
+        found = find(query, user, state, has_others=True)
         if query.q and not query.is_exact and found.count.is_exact and found.count.value == 0:
             query, found, replaced = _forgiving(query, found, user, state)
-        reachable = min(found.count.value, DEEPEST) if found.ids is None else len(found.ids)
-        pages = max(1, -(-reachable // query.per_page))
+        pages = max(1, -(-min(found.count.value, DEEPEST) // query.per_page))
         query = replace(query, page=min(query.page, pages))
         start = (query.page - 1) * query.per_page
         if found.ids is None:
-            ids = page_ids(query, user, found, state=state, start=start, size=query.per_page)
+            ids = page_ids(query, user, found.count, state=state, start=start, size=query.per_page)
         else:
             ids = found.ids[start : start + query.per_page]
-        others = _others(query, user, state)
         return Listing(
             query=query,
             asked=asked,
             replaced=replaced,
             count=found.count,
             models=models_of(ids),
-            facets=_facets(query, user, found=found, others=others),
+            facets=_facets(query, user, found=found),
             pages=pages,
-            is_cut=found.ids is None and found.count.value > DEEPEST,
-            drops=[] if found.count.value else _with_less(query, user, state, others),
+            is_cut=found.count.value > DEEPEST,
+            drops=[] if found.count.value else _with_less(query, user, state, found.others),
         )
 
 
@@ -118,7 +116,7 @@ def first_ids(query: ModelQuery, user: Person, size: int) -> tuple[list[int], Co
         found = find(query, user, state)
         if found.ids is not None:
             return found.ids[:size], found.count
-        return page_ids(query, user, found, state=state, start=0, size=size), found.count
+        return page_ids(query, user, found.count, state=state, start=0, size=size), found.count
 
 
 def models_of(ids: list[int]) -> list[Model]:
@@ -129,19 +127,13 @@ def models_of(ids: list[int]) -> list[Model]:
 
 def model_facets(query: ModelQuery, user: Person = None) -> list[Facet]:
     """Facets of a search: each counts under the text and the *other* facets, so that a second value can be added."""
-    state = catalogue()
-    return _facets(query, user, found=find(query, user, state), others=_others(query, user, state))
+    return _facets(query, user, found=find(query, user, catalogue(), has_others=True))
 
 
-def _others(query: ModelQuery, user: Person, state: Catalogue) -> dict[str, Found]:
-    """For each facet of which something is chosen, what the search finds without it."""
-    return {name: find(query, user, state, without=name) for name in query.chosen_facets}
-
-
-def _facets(query: ModelQuery, user: Person, *, found: Found, others: dict[str, Found]) -> list[Facet]:
+def _facets(query: ModelQuery, user: Person, *, found: Found) -> list[Facet]:
     facets = []
     for name in FACETS:
-        own = others.get(name, found)
+        own = found.others.get(name, found)
         like = known_values(query.of, query.like, user) if query.of == name and query.like else None
         facets.append(
             facet_of(name, query, counts=own.counts, total=found.count, is_exact=own.count.is_exact, known=like)
@@ -168,7 +160,7 @@ def guarded(state: Catalogue) -> Iterator[None]:
 
 
 def _with_less(
-    query: ModelQuery, user: Person, state: Catalogue, others: dict[str, Found]
+    query: ModelQuery, user: Person, state: Catalogue, others: Mapping[str, Found]
 ) -> list[tuple[str, ModelQuery, Count]]:
     """The searches without the words, without one facet, or without the ranges, that find something."""
     if len(query.chosen_facets) + bool(query.q) + bool(query.ranges) < 2:
@@ -179,7 +171,7 @@ def _with_less(
         ("ranges", query.ranges, query.changed(**dict.fromkeys(query.ranges))),
     ):
         if is_given:
-            parts.append((name, less, find(less, user, state, is_count_only=True).count))
+            parts.append((name, less, count_of(less, user, state)))
     return [one for one in parts if one[2].value]
 
 
@@ -198,7 +190,7 @@ def _forgiving(
         if len(chosen) < len(unknown):
             break
         other = replace(query, q=" ".join(chosen.get(word, word) for word in words))
-        again = find(other, user, state)
+        again = find(other, user, state, has_others=True)
         if again.count.value:
             return other, again, tuple(chosen.items())
     return query, found, ()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.postgres.search import SearchQueryField, SearchVectorField
 from django.db.models import Expression, Lookup, Q
 
-from hubapp.catalog.filters import FACETS, ModelQuery
+from hubapp.catalog.filters import ModelQuery
 from hubapp.catalog.models.model import is_insider
 
 MOST_WORDS = 12
@@ -111,22 +112,31 @@ def quoted_lexeme(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def facet_keys(query: ModelQuery) -> str:
-    """The chosen facet values as a tsquery; several of one facet mean any of them."""
-    parts = [
-        "(" + " | ".join(quoted_lexeme(f"={facet}={value}") for value in query.chosen(facet)) + ")"
-        for facet in FACETS
-        if query.chosen(facet)
-    ]
-    return " & ".join(parts)
+def facet_keys(query: ModelQuery, *, spared: Collection[str] = ()) -> str:
+    """The chosen facet values as a tsquery; several of one facet mean any of them.
+
+    `spared` names facets of which any one may be missing: the models that fulfil all choices but perhaps those of one
+    of these. Empty where every model does.
+    """
+    parts = {
+        facet: "(" + " | ".join(quoted_lexeme(f"={facet}={value}") for value in query.chosen(facet)) + ")"
+        for facet in query.chosen_facets
+    }
+    if not spared:
+        return " & ".join(parts.values())
+    if len(parts) == 1:
+        return ""
+    ways = [" & ".join(part for name, part in parts.items() if name != spare) for spare in spared]
+    return " | ".join(f"({way})" for way in ways)
 
 
-def matches(query: ModelQuery, *, loose: frozenset[str] = frozenset()) -> Q:
+def matches(query: ModelQuery, *, loose: frozenset[str] = frozenset(), spared: Collection[str] = ()) -> Q:
     """The condition of a search, but for who looks and whether a model is archived.
 
-    `loose` names words that are looked for in what the other conditions find, instead of in the index.
+    `loose` names words that are looked for in what the other conditions find, instead of in the index; `spared` facets
+    of which any one may be missing.
     """
-    words, keys = words_of(query.q), facet_keys(query)
+    words, keys = words_of(query.q), facet_keys(query, spared=spared)
     if query.q and not words:
         keys = NOTHING  # signs only
     sought = tuple(word for word in words if word not in loose)

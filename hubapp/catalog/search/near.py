@@ -14,8 +14,8 @@ from django.db.models import Q, QuerySet
 from rapidfuzz.distance import OSA
 
 from hubapp.catalog.models import Model, SampledModel, Word
-from hubapp.catalog.search.counting import Person
 from hubapp.catalog.search.matching import TextQuery, visible, words_of
+from hubapp.catalog.search.reading import Person
 
 SHORTEST = 3
 LONGEST = 40

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from hubapp.catalog.filters import ModelQuery
 from hubapp.catalog.models import Notice, SavedSearch
-from hubapp.catalog.search.counting import condition, matching_models
+from hubapp.catalog.search.reading import condition, matching_models
 from workers.kit import UserError
 
 MOST_SEARCHES = 100  # of one person
