@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
@@ -120,7 +121,10 @@ def opened(browser: Browser) -> Iterator[Any]:
             elif html:
                 route.fulfill(body=html, content_type="text/html; charset=utf-8")
             elif address.path.startswith("/static/"):
-                found = finders.find(address.path.removeprefix("/static/"))
+                name = address.path.removeprefix("/static/")
+                # By its own name, or, where a test before this one collected the files, by the one with its digest.
+                collected = Path(settings.STATIC_ROOT) / name
+                found = finders.find(name) or (collected if collected.is_file() else None)
                 route.fulfill(path=str(found)) if found else route.abort()
             else:
                 response = Client().get(address.path, HTTP_HOST="localhost")
