@@ -12,6 +12,7 @@ from hubapp.catalog.demo import content
 from hubapp.catalog.demo.manifest import Manifest, Package, PackageFile, manifest
 from hubapp.catalog.demo.packages import package_files
 from hubapp.catalog.models import Dataset, Model, Tensor
+from hubapp.catalog.search import near_words
 from hubapp.catalog.selectors import dataset_ref, model_ref
 from workers.kit import DATASET_SOURCES, LOADERS, UserError, file_digest
 
@@ -73,6 +74,7 @@ def test_demo_is_imported_once_and_stays_as_it_is(db: None, files_dir: Path) -> 
     again = demo.demo_import()
     assert again.imported == []
     assert sorted(again.unchanged) == sorted(report.imported)
+    assert near_words("squezenet")[:1] == ["squeezenet"]
     assert again.missing == report.missing
 
 

@@ -21,6 +21,7 @@ from hubapp.catalog.importing import (
     revision_digest,
 )
 from hubapp.catalog.models import Dataset, Model, Source
+from hubapp.catalog.search import rollups
 from hubapp.catalog.selectors import file_path
 from workers.kit import UserError
 from workers.sources.headers import read_headers
@@ -65,6 +66,8 @@ def demo_import(*, on_progress: Callable[[int, int, str], None] | None = None) -
         (report.unchanged if change == "unchanged" else report.imported).append(item.slug)
         if error:
             report.missing.append(f"{item.title}: {error}")
+    if report.imported:
+        rollups.refresh()  # the words of the names, so that typos are forgiven
     if on_progress:
         on_progress(len(items), len(items), "")
     return report
