@@ -21,14 +21,15 @@ from hubapp.catalog.search.reading import (
     TOP_KEYS,
     Person,
     condition,
-    loose_words,
     number_of_matches,
+    plan_words,
     read_matches,
 )
 from workers.statistics import exact_binomial_interval
 
 EXACT = 10_000
 SMALL = 10_000  # catalogues up to here need no roll-ups: everything is counted
+DEAR = 250_000  # cost of words (see `Plan`) above which values of chosen facets stay estimates; the whole never does
 FEW_OF_SAMPLE = 4_000  # sampled matches that facets are counted over
 
 Counts = Mapping[str, int | None]  # by facet key; None: some, but nobody knows how many
@@ -112,9 +113,13 @@ def find(query: ModelQuery, user: Person, state: Catalogue, *, has_others: bool 
     found = {part: _estimate(own, user, state.rollup, facet=part) for part, own in searches.items()}
     # Every choice narrows: the whole search is among them if anything is.
     few = [part for part, own in searches.items() if own.is_narrowed and found[part].count.low <= EXACT]
+    few.sort(key=lambda part: (part != "", found[part].count.value))
     if few:
-        loose = loose_words(query, spared=few[1:])
-        read = _of_matches(query, user, few, limit=2 * EXACT, is_together=True, loose=loose)
+        plan = plan_words(query, share=state.rollup.sample_share, spared=few[1:])
+        while len(few) > 1 and plan.cost > DEAR:
+            few.pop()
+            plan = plan_words(query, share=state.rollup.sample_share, spared=few[1:])
+        read = _of_matches(query, user, few, limit=2 * EXACT, is_together=True, loose=plan.loose)
         found |= {
             part: one if one.count.is_exact else _at_least(found[part], one.count.low) for part, one in read.items()
         }
@@ -128,7 +133,7 @@ def count_of(query: ModelQuery, user: Person, state: Catalogue) -> Count:
         estimate = _estimate(query, user, state.rollup, facet="").count
         if not query.is_narrowed or estimate.low > EXACT:
             return estimate
-        loose = loose_words(query)
+        loose = plan_words(query, share=state.rollup.sample_share).loose
     return _counted(number_of_matches(query, user, limit=2 * state.limit, loose=loose), limit=2 * state.limit)
 
 
@@ -189,7 +194,7 @@ def _of_sample(query: ModelQuery, user: Person, rollup: RollUp, *, facet: str) -
         WITH matched AS MATERIALIZED (SELECT facets FROM catalog_sampledmodel WHERE {where}),
         keys AS (
             SELECT 0 AS part, key, count(*) AS models
-            FROM (SELECT facets FROM matched LIMIT {FEW_OF_SAMPLE}) AS part, unnest(facets) AS key
+            FROM (SELECT unnest(facets) AS key FROM (SELECT facets FROM matched LIMIT {FEW_OF_SAMPLE}) AS few) AS one
             WHERE starts_with(key, %s) GROUP BY key
         )
         SELECT (SELECT count(*) FROM matched), {TOP_KEYS}

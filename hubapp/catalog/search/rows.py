@@ -21,8 +21,8 @@ from hubapp.catalog.search.reading import (
     Part,
     Person,
     condition,
-    loose_words,
     matching_models,
+    plan_words,
     relevance,
     relevance_order,
 )
@@ -73,13 +73,15 @@ def _ids(search: _Search, count: Count, *, state: Catalogue, is_ranked: bool = F
         found = _walk(search, steps=steps, is_ranked=is_ranked)
         if len(found) >= search.size:
             return found
-    if state.rollup is not None and not search.query.is_archived:
-        bound = _bound(search, share=state.rollup.sample_share)
-        if bound is not None:
-            found = _sort(search, loose=loose_words(search.query, within=bound), bound=bound, is_ranked=is_ranked)
-            if len(found) >= search.size:
-                return found
-    return _sort(search, loose=loose_words(search.query), is_ranked=is_ranked)
+    if state.rollup is None or search.query.is_archived:
+        return _sort(search, is_ranked=is_ranked)
+    share = state.rollup.sample_share
+    if (bound := _bound(search, share=share)) is not None:
+        plan = plan_words(search.query, share=share, within=bound)
+        found = _sort(search, loose=plan.loose, bound=bound, is_ranked=is_ranked)
+        if len(found) >= search.size:
+            return found
+    return _sort(search, loose=plan_words(search.query, share=share).loose, is_ranked=is_ranked)
 
 
 def _bound(search: _Search, *, share: float) -> Part | None:
@@ -113,7 +115,9 @@ def _walk(search: _Search, *, steps: int, is_ranked: bool) -> list[int]:
     return _fetch(search, inner, params, is_ranked=is_ranked)
 
 
-def _sort(search: _Search, *, loose: frozenset[str], bound: Part = ("TRUE", []), is_ranked: bool) -> list[int]:
+def _sort(
+    search: _Search, *, loose: frozenset[str] = frozenset(), bound: Part = ("TRUE", []), is_ranked: bool
+) -> list[int]:
     where, params = search.where(loose=loose)
     by = search.order.sorted_by
     inner = f"""
