@@ -1,4 +1,4 @@
-"""What large catalogues need: roll-ups, counts from the sample, walks along an index; shown on small ones."""
+"""What large catalogues need: roll-ups, counts from the sample, one reading, walks and bounds; shown on small ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from hubapp.catalog.entries import SEARCH_ROLLUPS, SearchRollupsSpec
 from hubapp.catalog.filters import SORTS, ModelQuery
 from hubapp.catalog.models import FacetCount, Model, RollUp, SampledModel, Source
-from hubapp.catalog.search import Listing, counting, listing, model_list, model_listing, rollups, rows
+from hubapp.catalog.search import Listing, counting, listing, model_list, model_listing, reading, rollups, rows
 from hubapp.catalog.search.rollups import search_rollups_run
 from workers.kit import LocalContext, UserError
 
@@ -133,8 +133,79 @@ def test_without_rollups_a_large_catalogue_claims_nothing(many: list[Model]) -> 
     assert len(shown.models) == 50
 
 
+def test_one_reading_counts_a_search_and_what_each_facet_would_add(
+    many: list[Model], monkeypatch: pytest.MonkeyPatch, alice: User
+) -> None:
+    monkeypatch.setattr(counting, "EXACT", 400)
+    rollups.refresh()
+    for text in ("task=fill-mask&licence=MIT", "task=fill-mask&licence=MIT&q=net", "modality=image&language=de&q=org2"):
+        query = ModelQuery.parse(text)
+        for user in (None, alice):
+            with CaptureQueriesContext(connection) as captured:
+                shown = ask(text, user)
+            readings = [one["sql"] for one in captured.captured_queries if "unnest" in one["sql"]]
+            assert sum("FROM catalog_model " in sql for sql in readings) == 1
+            assert shown.count.is_exact
+            assert shown.count.value == model_list(text, user=user).count()
+            first = [model.slug for model in model_list(f"{text}&sort=-downloads", user=user)[:50]]
+            assert slugs(f"{text}&sort=-downloads", user) == first
+            for facet in shown.facets:
+                for one in facet.values:
+                    alone = query.without(facet.name).toggled(facet.name, one.value)
+                    assert one.count == model_list(alone, user=user).count(), (text, facet.name, one.value)
+                    assert one.count_words == f"{one.count:,}"
+
+
+def test_where_words_are_dear_only_the_search_itself_is_counted(
+    many: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "EXACT", 300)
+    rollups.refresh()
+    text = "task=fill-mask&licence=MIT&q=net"
+    monkeypatch.setattr(counting, "DEAR", 0)
+    shown = ask(text)
+    assert (shown.count.value, shown.count.is_exact) == (model_list(text).count(), True)
+    words = {facet.name: {one.value: one.count_words for one in facet.values} for facet in shown.facets}
+    assert all(one.startswith("≈ ") for name in ("task", "licence") for one in words[name].values())
+    assert not any(one.startswith("≈") for one in words["modality"].values())
+
+
+def test_words_are_gathered_or_looked_for(many: list[Model]) -> None:
+    rollups.refresh()
+
+    def loose(text: str) -> set[str]:
+        return set(reading.plan_words(ModelQuery.parse(text), share=1.0).loose)
+
+    assert loose("modality=image") == loose("q=net") == set()
+    # 1 of 600 says the number, all say the word.
+    assert loose("q=net 577") == {"net"}
+    # Nobody has this task: nothing is gathered, nothing is looked at.
+    assert loose("q=net org1&task=nothing") == {"net", "org1"}
+    assert loose("q=net&modality=text") == {"net"}  # gathering what all say narrows nothing
+    assert loose("q=org1&modality=text") == set()
+    few = ModelQuery.parse("q=org1&modality=text")
+    assert reading.plan_words(few, share=1.0, within=("downloads >= %s", [10**6])).loose == {"org1"}
+    assert reading.plan_words(few, share=0.5).cost == 2 * reading.plan_words(few, share=1.0).cost > 0
+
+
+def test_a_bound_that_holds_too_few_is_given_up(many: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    rollups.refresh()
+    monkeypatch.setattr(rows, "_walk", lambda *_, **__: [])
+    expected = [model.slug for model in model_list("modality=text&sort=-downloads")[:50]]
+    for least in (999, 500, 0):
+        monkeypatch.setattr(rows, "_bound", lambda *_, least=least, **__: ("downloads >= %s", [least]))
+        assert slugs("modality=text&sort=-downloads") == expected
+
+
+@pytest.mark.parametrize("way_of_reading", ["walks", "bounds", "bounds of half a sample"])
 @pytest.mark.parametrize("text", ["modality=text", "language=de", "q=net", "licence=MIT&parameters_from=1B"])
-def test_walks_and_sorts_give_the_same_order(many: list[Model], alice: User, text: str) -> None:
+def test_walks_and_bounds_give_the_same_order(
+    many: list[Model], alice: User, text: str, way_of_reading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way_of_reading != "walks":
+        monkeypatch.setattr(rows, "_walk", lambda *_, **__: [])
+    if "half" in way_of_reading:
+        monkeypatch.setattr(rollups, "SAMPLE", 300)
     rollups.refresh()
     for sort in sorted(set(SORTS) - {"relevance"}):
         for way in ("", "-"):
