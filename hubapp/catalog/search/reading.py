@@ -21,7 +21,7 @@ from hubapp.catalog.search.matching import TextQuery, facet_keys, matches, visib
 from hubapp.catalog.search.orders import order_of
 
 MOST_VALUES = 50  # values of a facet that are kept, the most frequent first
-LOOK = 12  # times: what a look into a model costs, in models that a word gathers from the index
+LOOK = 8  # times: what a look into a model costs, in models that a word gathers from the index
 THINNED = 4  # one of so many of the sample is enough to plan by
 RELEVANCE_WEIGHTS = "{0.1,0.3,0.5,1}"  # of card and papers, tags, meaning, name
 # Of a relation `keys` (part, key, models): the most frequent values of each part and facet, as three arrays.
