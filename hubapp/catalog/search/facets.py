@@ -115,7 +115,7 @@ def facet_of(
                 value=value,
                 label=facet_label(name, value),
                 count=count,
-                is_exact=is_exact,
+                is_exact=is_exact or (chosen == (value,) and total.is_exact),
                 is_chosen=value in chosen,
                 toggled=partial(address, name, value),
             )
