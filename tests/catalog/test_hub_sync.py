@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from hubapp.catalog.models import Model, RefusedRecord, Source, SyncRun
+from hubapp.catalog.models import Model, RefusedRecord, Sighting, Source, SyncRun
 from hubapp.catalog.sources import dump_add, hub_add
 from hubapp.catalog.sync import run_report, source_sync
 from tests.catalog.records import fingerprint, needs_real, real_lines, real_pages, record, write_lines
 from tests.hub_server import TOKEN, HubServer
-from workers.kit import UserError
+from workers.kit import Cancelled, UserError
 from workers.sources.http import RequestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +137,55 @@ def test_only_what_changed_is_asked_for(make_hub: HubMaker) -> None:
     assert len(hub.asked("/api/models")) - asked <= 2
     assert not Model.objects.get(slug="ada/net-003").is_missing
     assert counts(source) == {"unchanged": 59, "removed": 1}
+
+
+@pytest.mark.django_db
+def test_a_whole_sync_does_not_take_up_a_recent_one(make_hub: HubMaker) -> None:
+    hub = make_hub(models(40), page_size=10)
+    source = hub_add(hub.url, allows_private=True)
+    whole = source_sync(source)
+    assert source.synced_at == whole.started_at
+    Source.objects.filter(pk=source.pk).update(synced_at="2020-01-01T00:00:00Z")
+    source.refresh_from_db()
+
+    def stop(done: int, total: int, note: str) -> None:
+        raise UserError("stop here")
+
+    with pytest.raises(UserError, match="stop here"):
+        source_sync(source, is_recent=True, on_progress=stop)
+    hub.remove("ada/net-001")
+    run = source_sync(source)
+    assert (run.done, run.removed) == (39, 1)
+
+
+@pytest.mark.django_db
+def test_a_page_that_the_hub_has_forgotten_is_not_asked_for_for_ever(make_hub: HubMaker) -> None:
+    hub = make_hub(models(30), page_size=10)
+    source = hub_add(hub.url, allows_private=True)
+    hub.fault("status", path="cursor", status=400, times=2)
+    for _ in range(2):
+        with pytest.raises(RequestError):
+            source_sync(source)
+    assert source_sync(source).status == SyncRun.Status.SUCCEEDED
+    assert Model.objects.count() == 30
+    assert not Sighting.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_sync_that_waits_for_a_hub_can_be_stopped(make_hub: HubMaker) -> None:
+    hub = make_hub(models(30), page_size=10)
+    hub.fault("rate-limit", path="/api/models", after=1, seconds=60)
+    source = hub_add(hub.url, allows_private=True)
+
+    def cancel(done: int, total: int, note: str) -> None:
+        if note == "waiting for the hub":
+            raise Cancelled
+
+    begun = time.monotonic()
+    with pytest.raises(Cancelled):
+        source_sync(source, on_progress=cancel)
+    assert time.monotonic() - begun < 30
+    assert source.runs.get().done == 10
 
 
 @pytest.mark.django_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from hubapp.catalog.models import Source
@@ -91,12 +91,23 @@ def record_batches(
 
 
 _END = object()
+WAIT_SECONDS = 2.0
 
 
-def ahead(batches: Iterator[StagedBatch], *, depth: int = 2) -> Iterator[StagedBatch]:
-    """The same batches, made by a thread up to `depth` ahead; what it raises is raised here, in its place."""
+def ahead(
+    batches: Iterator[StagedBatch],
+    *,
+    depth: int = 2,
+    stop: threading.Event | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Iterator[StagedBatch]:
+    """The same batches, made by a thread up to `depth` ahead; what it raises is raised here, in its place.
+
+    stop     is set when the batches are not wanted any more, so that whoever makes them need not wait for a hub
+    on_wait  is called every few seconds while the next batch is not there; what it raises ends the whole
+    """
     made: queue.Queue[Any] = queue.Queue(maxsize=depth)
-    is_over = threading.Event()
+    is_over = stop or threading.Event()
 
     def put(item: Any) -> bool:
         while not is_over.is_set():
@@ -120,7 +131,14 @@ def ahead(batches: Iterator[StagedBatch], *, depth: int = 2) -> Iterator[StagedB
     thread = threading.Thread(target=work, name="sync-batches", daemon=True)
     thread.start()
     try:
-        while (item := made.get()) is not _END:
+        while True:
+            try:
+                item = made.get(timeout=WAIT_SECONDS)
+            except queue.Empty:
+                on_wait()
+                continue
+            if item is _END:
+                return
             if isinstance(item, BaseException):
                 raise item
             yield item

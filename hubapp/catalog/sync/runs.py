@@ -23,6 +23,7 @@ from hubapp.catalog.sync.upsert import (
     stage_create,
 )
 from workers.kit import Cancelled, UserError
+from workers.sources.http import RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ LOCK_ROOM = 4_907  # the first number of the advisory lock; the second is the so
 RESUMABLE = dt.timedelta(days=3)  # a hub's cursor grows stale
 TRIES = 3  # of a batch, when another sync brings the same names at the same moment
 MOST_REFUSALS = 10_000
+STUCK = ("refused", "bad-answer", "not-found")  # to ask for the same page again would not help
 Progress = Callable[[int, int, str], None]
 
 
@@ -51,20 +53,22 @@ def only_one(source: Source) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_ROOM, source.pk])
 
 
-def run_open(source: Source, *, is_fresh: bool = False) -> SyncRun:
-    """The run to work on: the last one where it did not end and can be taken up, else a new one.
+def run_open(source: Source, *, is_recent: bool = False, is_fresh: bool = False) -> SyncRun:
+    """The run to work on: the last one where it did not end, is of the same extent and can be taken up, else a new one.
 
     Call it under the source's lock: a run that still says "running" was then left by a process that died.
     """
     last = source.runs.first()
     if last is not None and last.status != SyncRun.Status.SUCCEEDED:
-        can_resume = last.cursor and timezone.now() - last.started_at < RESUMABLE and not is_fresh
-        if can_resume:
+        is_young = timezone.now() - last.started_at < RESUMABLE
+        is_alike = bool(last.cursor.get("until")) == is_recent
+        if last.cursor and is_young and is_alike and not is_fresh:
             last.status, last.error_message, last.finished_at = SyncRun.Status.RUNNING, "", None
             last.save(update_fields=["status", "error_message", "finished_at"])
             return last
         if last.status == SyncRun.Status.RUNNING:
             _end(last, SyncRun.Status.FAILED, "The process that ran it died.")
+        last.sightings.all().delete()
     return SyncRun.objects.create(source=source)
 
 
@@ -81,7 +85,7 @@ def _end(run: SyncRun, status: SyncRun.Status, sentence: str = "") -> None:
 def recorded(run: SyncRun) -> Iterator[None]:
     """Let the run's row say how the work inside ended; an error passes on."""
     start = time.monotonic()
-    before = run.seconds
+    before, done = run.seconds, run.done
     try:
         yield
     except Cancelled:
@@ -90,6 +94,8 @@ def recorded(run: SyncRun) -> Iterator[None]:
         raise
     except UserError as error:
         run.seconds = before + time.monotonic() - start
+        if isinstance(error, RequestError) and error.kind in STUCK and run.done == done:
+            run.cursor = {}  # the hub does not know the page any more: the next sync starts from the beginning
         _end(run, SyncRun.Status.FAILED, error.message)
         raise
     except Exception:

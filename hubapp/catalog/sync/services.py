@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from pathlib import Path
 
 from django.db import connection
-from django.utils import timezone
 
 from hubapp.catalog.demo import demo_import
 from hubapp.catalog.entries import SourceSyncSpec
-from hubapp.catalog.models import Source, SyncRun
+from hubapp.catalog.models import RefusedRecord, Source, SyncRun
 from hubapp.catalog.search import rollups
 from hubapp.catalog.search.saving import saved_searches_notify
 from hubapp.catalog.sync.batches import ahead, record_batches
@@ -42,8 +42,8 @@ def source_sync(
     since the last whole sync; what it deleted is then not noticed. Raises UserError; the run keeps its sentence.
     """
     with only_one(source):
-        started_at = timezone.now()
-        run = run_open(source, is_fresh=is_fresh)
+        is_recent = is_recent and source.kind == Source.Kind.HUB
+        run = run_open(source, is_recent=is_recent, is_fresh=is_fresh)
         with recorded(run):
             if source.kind == Source.Kind.HUB:
                 _hub(run, source=source, is_recent=is_recent, on_progress=on_progress)
@@ -54,7 +54,7 @@ def source_sync(
             else:
                 _demo(run, on_progress=on_progress)
         if not is_recent:
-            source.synced_at = started_at
+            source.synced_at = run.started_at  # not of the attempt: what changed since then is asked for again
             source.save(update_fields=["synced_at"])
         if run.added or run.changed or run.removed:
             catalogue_settle(run.added + run.changed + run.removed)
@@ -76,7 +76,13 @@ def _hub(run: SyncRun, *, source: Source, is_recent: bool, on_progress: Progress
         if source.synced_at is None:
             raise UserError("There was no whole sync yet, so there is nothing to be recent since. Sync it whole first.")
         until = (source.synced_at - OVERLAP).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    with hub_client(source) as client:
+    stop = threading.Event()
+
+    def wait() -> None:
+        if on_progress:
+            on_progress(run.done, run.total or 0, "waiting for the hub")
+
+    with hub_client(source, should_stop=stop.is_set) as client:
         batches = hub_batches(
             client,
             source=source,
@@ -85,7 +91,7 @@ def _hub(run: SyncRun, *, source: Source, is_recent: bool, on_progress: Progress
             expected=None if until else source.models.filter(is_missing=False).count(),
             until=until,
         )
-        batches_take(run, ahead(batches), source=source, on_progress=on_progress)
+        batches_take(run, ahead(batches, stop=stop, on_wait=wait), source=source, on_progress=on_progress)
     if not until:
         removed_note(run, source=source)
 
@@ -113,8 +119,8 @@ def _demo(run: SyncRun, *, on_progress: Progress | None) -> None:
     run.examples = {"added": report.imported, "marked": {}}
     run.done = run.total = run.added + run.unchanged + run.refused
     run.save()
-    run.refusals.model.objects.bulk_create(
-        run.refusals.model(run=run, position=place, reason=sentence[:1000])
+    RefusedRecord.objects.bulk_create(
+        RefusedRecord(run=run, position=place, reason=sentence[:1000])
         for place, sentence in enumerate(report.missing, start=1)
     )
 
