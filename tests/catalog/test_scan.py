@@ -268,3 +268,21 @@ def test_scan_command(folder: Path) -> None:
     assert out.getvalue().splitlines() == ["added  one", "1 added."]
     with pytest.raises(CommandError, match="There is no source 'relative'"):
         call_command("sync", "relative")
+
+
+def test_a_card_that_changed_is_read_again(folder: Path) -> None:
+    home = folder / "net"
+    write_checkpoint(home / "model.safetensors")
+    (home / "config.json").write_text("{}")
+    limits = "# A\n\n## Limitations\n\nIt fails on rain and on snow, and at night.\n"
+    (home / "README.md").write_text(limits)
+    source = folder_add(str(folder))
+    scan(source)
+    model = Model.objects.get()
+    before = model.documentation_points
+    (home / "README.md").write_text(f"{limits}\n## Intended use\n\nFor classification of photos of streets in towns.\n")
+    assert scan(source).changed == ["net"]
+    model.refresh_from_db()
+    assert model.current_revision is not None
+    assert "Intended use" in model.current_revision.card.text
+    assert model.documentation_points > before

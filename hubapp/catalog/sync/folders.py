@@ -40,7 +40,8 @@ def folder_take(run: SyncRun, *, source: Source, on_progress: Callable[[int, int
         seen.add(slug)
         try:
             imported = _candidate_import(candidate, slug=slug, source=source)
-            if (revision := imported.model.current_revision) and not imported.model.documentation_level:
+            is_read = imported.change == "unchanged" and imported.model.documentation_level
+            if (revision := imported.model.current_revision) and not is_read:
                 describing.local_card_store(revision)
         except (UserError, OSError) as error:
             refused[candidate.name] = error.message if isinstance(error, UserError) else f"{error.strerror}."
