@@ -147,7 +147,7 @@ def test_a_run_past_its_deadline_times_out(make_job: Any) -> None:
     job = job_submit(kind="sample_site", params={"seconds": 30}).job
     started = time.monotonic()
     assert runner.run(str(job.pk)) == "failed"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     job.refresh_from_db()
     assert (job.error_kind, job.error_message.startswith("The job took longer")) == ("timeout", True)
 

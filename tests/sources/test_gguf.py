@@ -195,7 +195,7 @@ def test_hostile_files_end_in_a_sentence_in_no_time(name: str, tmp_path: Path) -
     with pytest.raises(UserError, match=r"^m\.gguf") as caught:
         read_headers([path])
     assert sentence in caught.value.message
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20  # it would be hours
 
 
 def test_changed_bytes_never_raise_anything_but_a_sentence(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_shards_and_a_vocabulary_of_a_quarter_million_words(tmp_path: Path) -> N
     writer.close()
     started = time.perf_counter()
     assert [header.name for header in read_headers([path])] == ["w"]
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30

@@ -236,7 +236,7 @@ def test_slow_answers_are_given_up(hub: HubServer, open_client: Callable[..., Gu
         start = time.monotonic()
         with pytest.raises(RequestError, match="took too long"):
             client.get_file(file_url(hub, "model.bin"))
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 4.5  # less than the slow answer
         assert fault.seen >= 1
 
 
