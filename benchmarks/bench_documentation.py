@@ -55,9 +55,7 @@ def main() -> None:
         pairs = [(seconds(score), seconds(partial(card_parts, text))) for _ in range(chosen.repeats)]
         ours = statistics.median(pair[0] for pair in pairs)
         bare = statistics.median(pair[1] for pair in pairs)
-        print(
-            f"{len(text):>7,} characters: {ours * 1e3:.2f} ms, reading alone {bare * 1e3:.2f} ms, {bare / ours:.0%} of it"
-        )
+        print(f"{len(text):>7,} characters: {ours * 1e3:.2f} ms, reading alone {bare * 1e3:.2f} ms ({bare / ours:.0%})")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,8 @@ INSTALLED_APPS = [
     "hubapp.jobs",
     "hubapp.results",
     "hubapp.insights",
+    "hubapp.filterdb",
+    "hubapp.weights",
     "hubapp.execution",
 ]
 MIDDLEWARE = [

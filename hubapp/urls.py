@@ -13,6 +13,8 @@ urlpatterns = [
     path("", include("hubapp.catalog.urls")),
     path("", include("hubapp.jobs.urls")),
     path("", include("hubapp.results.urls")),
+    path("", include("hubapp.filterdb.urls")),
+    path("", include("hubapp.weights.urls")),
     path("", include("hubapp.ui.urls")),
     path("api/", include("hubapp.api.urls")),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

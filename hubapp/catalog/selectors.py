@@ -15,7 +15,7 @@ from django.http import Http404
 
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Tensor
 from hubapp.catalog.search import near_models
-from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef
+from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef, UserError
 
 
 def file_path(location: str) -> Path:
@@ -35,6 +35,25 @@ def model_ref(revision: Revision) -> ModelRef:
         config=dict(revision.config),
         tensors={tensor.name: (tuple(tensor.shape), tensor.dtype) for tensor in revision.tensors.all()},
     )
+
+
+def revision_named(name: str) -> Revision:
+    """The revision by its model's name, "name" for the current one or "name@revision"; the start of a digest will do.
+
+    Raises UserError if there is no such model or revision, or if its weights cannot be read here.
+    """
+    slug, _, digest = name.partition("@")
+    of_model = Revision.objects.filter(model__slug=slug).select_related("model")
+    if digest:
+        found = list(of_model.filter(digest__startswith=digest)[:2])
+    else:
+        found = list(of_model.filter(pk__in=Model.objects.filter(slug=slug).values("current_revision")))
+    if len(found) != 1:
+        raise UserError(f"There is no revision {name!r}. Look it up on the model's page, under versions.")
+    revision: Revision = found[0]
+    if revision.error_message:
+        raise UserError(f"The weights of {revision.model.title} cannot be read: {revision.error_message}")
+    return revision
 
 
 def dataset_ref(revision: DatasetRevision) -> DatasetRef:

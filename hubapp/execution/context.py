@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class RunContext:
 
     model: ModelRef | None
     dataset: DatasetRef | None
+    others: Mapping[str, ModelRef]
     device: str
     seed: int
     workdir: Path

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from hubapp.catalog.selectors import dataset_ref, model_ref
+from hubapp.catalog.selectors import dataset_ref, model_ref, revision_named
 from hubapp.execution import provenance
 from hubapp.execution.context import RunContext, TimeLimitExceeded
 from hubapp.execution.heartbeat import Heartbeat
@@ -90,6 +90,7 @@ def _run_claimed(claim: Claim, *, heartbeat: Heartbeat, workdir: Path, device: s
         context = RunContext(
             model=model_ref(job.revision) if job.revision else None,
             dataset=dataset_ref(job.dataset_revision) if job.dataset_revision else None,
+            others={name: model_ref(revision_named(name)) for name in spec.model_names()},
             device=device,
             seed=job.seed,
             workdir=workdir,
@@ -137,6 +138,7 @@ def facts_of(job: Job, *, context: RunContext, meter: provenance.Meter) -> dict[
     return {
         "model": {"name": model.name, "revision": model.revision} if model else None,
         "dataset": {"name": dataset.name, "revision": dataset.revision} if dataset else None,
+        **({"other_models": sorted(context.others)} if context.others else {}),
         "analysis": {"name": job.kind, "version": job.analysis_version, "params": job.params, "hints": job.hints},
         "seed": job.seed,
         "code": provenance.code_version(),

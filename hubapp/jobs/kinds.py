@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from workers.kit import ANALYSES, JobEntry, Registry, Spec, UserError
 
-ROOMS = ("catalog", "jobs", "results", "insights")
+ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights")
 
 SITE_JOBS: Registry[JobEntry] = Registry("site_jobs")
 for _room in ROOMS:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from hubapp.results.models import Artifact, Outcome, Score
+from hubapp.results.models import Artifact, Outcome, Score, Sums
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -59,3 +59,13 @@ class ArtifactAdmin(ReadOnly):
 
     list_display = ["name", "outcome", "size_bytes", "digest"]
     list_select_related = ["outcome"]
+
+
+@admin.register(Sums)
+class SumsAdmin(ReadOnly):
+    """Sums of outcomes; the payload is bytes and not shown."""
+
+    list_display = ["kind", "labels", "outcome"]
+    list_filter = ["kind"]
+    list_select_related = ["outcome"]
+    exclude = ["payload"]

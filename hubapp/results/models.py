@@ -70,6 +70,23 @@ class Score(models.Model):
         return f"{self.metric} {self.value}"
 
 
+class Sums(models.Model):
+    """Numbers of an outcome that add up over models; the fields are those of `workers.kit.Sums`."""
+
+    outcome = models.ForeignKey(Outcome, on_delete=models.CASCADE, related_name="sums")
+    kind = models.CharField(max_length=40)
+    labels = models.JSONField(default=dict)
+    payload = models.BinaryField()
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["kind", "id"], name="sums_of_kind")]
+        verbose_name_plural = "sums"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.labels}"
+
+
 class Artifact(models.Model):
     """A file of an outcome, stored by digest."""
 

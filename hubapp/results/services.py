@@ -57,6 +57,10 @@ def outcome_store(
         )
         for score in outcome.scores
     )
+    models.Sums.objects.bulk_create(
+        models.Sums(outcome=row, kind=sums.kind, labels=json_plain(dict(sums.labels)), payload=sums.payload)
+        for sums in outcome.sums
+    )
     models.Artifact.objects.bulk_create(_artifact(row, artifact, workdir=workdir) for artifact in outcome.artifacts)
     if job.revision is not None:
         model_mark_analysed(job.revision.model)

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("catalog", "jobs", "results", "insights", "ui")
+ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "ui")
 # Not pages: fragments of pages, forms that change something, charts and files.
 NO_PAGES = {
     "insights": {"hub_chart", "running", "running_count"},
@@ -50,6 +50,8 @@ NO_PAGES = {
         "fewshot_chart",
         "compare_chart",
     },
+    "filterdb": set(),
+    "weights": set(),
     "ui": {"component_chart"},
 }
 

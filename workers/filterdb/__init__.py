@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workers.filterdb.filters import FilterBasis as FilterBasis
-    from workers.filterdb.filters import FilterStatistics as FilterStatistics
     from workers.filterdb.quality import LayerNorms as LayerNorms
     from workers.filterdb.quality import LayerQuality as LayerQuality
     from workers.filterdb.quality import layer_quality as layer_quality
     from workers.filterdb.quality import randomness_threshold as randomness_threshold
+    from workers.statistics.filter_sums import FilterBasis as FilterBasis
+    from workers.statistics.filter_sums import FilterStatistics as FilterStatistics
 
 _HOMES = {
-    "FilterBasis": "workers.filterdb.filters",
-    "FilterStatistics": "workers.filterdb.filters",
+    "FilterBasis": "workers.statistics.filter_sums",
+    "FilterStatistics": "workers.statistics.filter_sums",
     "LayerNorms": "workers.filterdb.quality",
     "LayerQuality": "workers.filterdb.quality",
     "layer_quality": "workers.filterdb.quality",

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers.filterdb.entries import FilterdbSpec, is_filter_layer
-from workers.filterdb.filters import BASIS_VERSION, BINS, FilterStatistics, histogram_edges
 from workers.filterdb.quality import LayerQuality, Verdict, layer_quality
 from workers.kit import Context, Outcome, Score, Table, UserError
 from workers.sources.checkpoints import iter_tensors
 from workers.sources.headers import TensorHeader, read_headers
+from workers.statistics.filter_sums import BASIS_VERSION, BINS, FilterStatistics, histogram_edges
 
 LAYER_COLUMNS = (
     "layer",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.kit import UserError
+from workers.statistics.filter_sums import filter_columns
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -130,14 +131,6 @@ def layer_quality(weight: npt.ArrayLike, *, sparsity_eps: float = 0.01, name: st
         rule=rule,
         degenerate=None if verdict == "not assessable" else _is_degenerate(sparsity, entropy, threshold),
     )
-
-
-def filter_columns(weight: Array) -> Floats:
-    """The kernels of a (out, in, kh, kw) weight as the columns of a contiguous float64 (kh·kw, out·in) array."""
-    taps = weight.shape[2] * weight.shape[3]
-    # Long contiguous rows: reductions over the taps are then whole-array operations.
-    # Always a copy: callers work on it in place.
-    return np.array(weight.reshape(-1, taps).T, dtype=np.float64, order="C")
 
 
 def _variance_entropy(columns: Floats) -> float:

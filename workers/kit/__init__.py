@@ -3,7 +3,7 @@
 from workers.kit.context import Context, LocalContext
 from workers.kit.digests import canonical_json, digest_of, file_digest
 from workers.kit.errors import Cancelled, UserError
-from workers.kit.outcome import Artifact, Outcome, Score, Table
+from workers.kit.outcome import Artifact, Outcome, Score, Sums, Table
 from workers.kit.refs import DatasetRef, ModelRef
 from workers.kit.registry import (
     ANALYSES,
@@ -46,6 +46,7 @@ __all__ = [
     "Registry",
     "Score",
     "Spec",
+    "Sums",
     "Table",
     "UserError",
     "canonical_json",

@@ -6,6 +6,7 @@ import atexit
 import logging
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ class Context(Protocol):
     """Given to `run(spec, context)`.
 
     model, dataset   what the job is about, or None
+    others           further models, by the names that the parameters hold ("name@revision"; `Spec.model_names`)
     device           "cpu", "cuda:0", ...
     seed             the job's seed; derive every draw from it by `workers.kit.seed_for`
     workdir          an empty folder for this run; files named in `Outcome.artifacts` lie here
@@ -28,6 +30,7 @@ class Context(Protocol):
 
     model: ModelRef | None
     dataset: DatasetRef | None
+    others: Mapping[str, ModelRef]
     device: str
     seed: int
     workdir: Path
@@ -54,6 +57,7 @@ class LocalContext:
 
     model: ModelRef | None = None
     dataset: DatasetRef | None = None
+    others: Mapping[str, ModelRef] = field(default_factory=dict)
     device: str = "cpu"
     seed: int = 0
     workdir: Path = field(default_factory=_scratch_folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,12 +49,27 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Numbers that add up over models, kept by the site so that any group of them is a sum and not a new run.
+
+    kind     what the payload is, e.g. "layer_group"
+    labels   what it is the sum of, e.g. {"kernel": "3x3", "batch_norm": "raw", "decile": 4}
+    payload  the sums as bytes, read by the module of `workers.statistics` that wrote them
+    """
+
+    kind: str
+    labels: Mapping[str, str | int]
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The result of one job. Everything is JSON-serialisable but the artifacts, which are files.
+    """The result of one job. Everything is JSON-serialisable but the artifacts, which are files, and the sums.
 
     summary      small facts for lists and headlines, e.g. {"layers": 18, "random": 0, "sentence": "..."}
     scores       numbers that rankings and curves read
     tables       named tables, e.g. {"layers": Table(...)}
+    sums         what can be added to other models' sums later
     provenance   what the analysis adds to the provenance that the runner records (conventions in words, seeds, timings)
     """
 
@@ -62,4 +77,5 @@ class Outcome:
     scores: tuple[Score, ...] = ()
     tables: dict[str, Table] = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
+    sums: tuple[Sums, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)

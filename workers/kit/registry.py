@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from threading import RLock
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,9 +21,29 @@ from workers.kit.refs import DatasetRef, ModelRef
 
 
 class Spec(BaseModel):
-    """Base of the validated parameters of an entry; unknown names are refused, values are frozen."""
+    """Base of the validated parameters of an entry; unknown names are refused, values are frozen.
+
+    model_fields_of  the fields whose values name further models, as a text or a tuple of texts: "name", or
+                     "name@revision" once the job is submitted; empty texts name none
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    model_fields_of: ClassVar[tuple[str, ...]] = ()
+
+    def model_names(self) -> tuple[str, ...]:
+        """The names of the further models, each once, in order."""
+        values = [getattr(self, name) for name in self.model_fields_of]
+        names = [one for value in values for one in ((value,) if isinstance(value, str) else value)]
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    def with_models(self, pin: Callable[[str], str]) -> Self:
+        """The same parameters with each further model's name replaced by what `pin` makes of it."""
+        update: dict[str, Any] = {}
+        for name in self.model_fields_of:
+            value = getattr(self, name)
+            is_one = isinstance(value, str)
+            update[name] = (pin(value) if value else "") if is_one else tuple(pin(one) for one in value if one)
+        return self.model_copy(update=update)
 
 
 class NoParams(Spec):
@@ -174,6 +194,7 @@ ANALYSES: Registry[JobEntry] = Registry(
     modules=(
         "workers.sources.entries",
         "workers.filterdb.entries",
+        "workers.weights.entries",
         "workers.transferability.entries",
         "workers.fewshot.entries",
     ),

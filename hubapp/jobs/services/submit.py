@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from hubapp.catalog.models import DatasetRevision, Revision
-from hubapp.catalog.selectors import dataset_ref, model_ref
+from hubapp.catalog.selectors import dataset_ref, model_ref, revision_named
 from hubapp.jobs.kinds import kind_get, params_clean
 from hubapp.jobs.models import Job, LogLine, Schedule
 from hubapp.jobs.services.queue import job_publish
@@ -95,12 +95,12 @@ def job_submit(
 
     The job that this kind waits for is submitted first. Nothing is sent before the commit; when the broker is down,
     the row stays queued and the ticker sends it. Raises UserError (with the field) when the parameters are wrong, the
-    model or data set is missing, or the kind does not fit them.
+    model or data set is missing, a further model is unknown, or the kind does not fit them.
     """
     entry = kind_get(kind)
     request = _Request(
         entry=entry,
-        spec=params_clean(entry, params),
+        spec=params_clean(entry, params).with_models(_pinned),
         revision=revision if "model" in entry.needs else None,
         dataset_revision=dataset_revision if "dataset" in entry.needs else None,
         seed=seed,
@@ -113,6 +113,12 @@ def job_submit(
         if submission.is_new:
             transaction.on_commit(lambda: job_publish([submission.job.pk]))
     return submission
+
+
+def _pinned(name: str) -> str:
+    """A further model's name with its revision, so that equal parameters mean equal work."""
+    revision = revision_named(name)
+    return f"{revision.model.slug}@{revision.digest}"
 
 
 def misfit(entry: JobEntry, revision: Revision | None, dataset_revision: DatasetRevision | None) -> str | None:
@@ -231,7 +237,7 @@ def batch_submit(
     (schedule, due_at).
     """
     entry = kind_get(kind)
-    spec = params_clean(entry, params)
+    spec = params_clean(entry, params).with_models(_pinned)
     user = requested_by if isinstance(requested_by, User) else None
     new: list[Job] = []
     linked: list[Job] = []

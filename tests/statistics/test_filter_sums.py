@@ -9,8 +9,8 @@ import pytest
 from scipy.fft import dctn
 from sklearn.decomposition import PCA
 
-from workers.filterdb.filters import BINS, FilterStatistics, dct_basis, histogram_edges
 from workers.kit import UserError
+from workers.statistics.filter_sums import BINS, FilterStatistics, dct_basis, histogram_edges
 
 
 def correlated(rows: int) -> np.ndarray:

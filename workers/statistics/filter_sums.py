@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.filterdb.quality import filter_columns
 from workers.kit import UserError
 
 Array = npt.NDArray[Any]
@@ -186,6 +185,14 @@ class FilterStatistics:
     def _require_filters(self) -> None:
         if self.n == 0:
             raise ValueError("no filter was added")
+
+
+def filter_columns(weight: Array) -> Floats:
+    """The kernels of a (out, in, kh, kw) weight as the columns of a contiguous float64 (kh·kw, out·in) array."""
+    taps = weight.shape[2] * weight.shape[3]
+    # Long contiguous rows: reductions over the taps are then whole-array operations.
+    # Always a copy: callers work on it in place.
+    return np.array(weight.reshape(-1, taps).T, dtype=np.float64, order="C")
 
 
 @lru_cache(maxsize=16)

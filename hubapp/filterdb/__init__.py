@@ -1,0 +1,1 @@
+"""The filter DB: every model's filters, and what groups of them have in common."""

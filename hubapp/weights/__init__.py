@@ -1,0 +1,1 @@
+"""Data-free reports of weights: spectra, similarity of layers, differences."""
