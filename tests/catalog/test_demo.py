@@ -45,7 +45,7 @@ def test_demo_is_imported_once_and_stays_as_it_is(db: None, files_dir: Path) -> 
     assert set(PARAMETERS) <= set(report.imported)
     assert [sentence for sentence in report.missing if not sentence.startswith("Fashion-MNIST")] == []
     assert steps[0][0] == 0
-    assert steps[-1][:2] == (18, 18)
+    assert steps[-1][:2] == (22, 22)
 
     models = {model.slug: model for model in Model.objects.select_related("current_revision")}
     for slug, model in models.items():
