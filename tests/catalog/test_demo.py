@@ -17,6 +17,7 @@ from hubapp.catalog.selectors import dataset_ref, model_ref
 from workers.kit import DATASET_SOURCES, LOADERS, UserError, file_digest
 
 PARAMETERS = {
+    "all-minilm-l6-v2": 22_713_216,
     "basic-pitch": 0,
     "efficientnet-lite0": 4_652_008,
     "efficientnet-lite1": 5_416_680,
@@ -27,6 +28,9 @@ PARAMETERS = {
     "mtcnn-onet": 389_040,
     "mtcnn-pnet": 6_632,
     "mtcnn-rnet": 100_178,
+    "ppocr-orientation": 0,
+    "ppocr-v4-detection": 0,
+    "ppocr-v4-recognition": 0,
     "squeezenet-1-1": 1_235_496,
     "use-multilingual": 0,
 }
