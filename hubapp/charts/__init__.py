@@ -1,5 +1,14 @@
 """Charts: pure functions, rows in, plotly figure out. No database, no other web room."""
 
+from hubapp.charts.filter_db import (
+    DriftCell,
+    GroupCoefficients,
+    GroupVariance,
+    coefficient_ridges,
+    divergence_heat_map,
+    variance_by_group,
+)
+from hubapp.charts.filter_pictures import density_picture, filter_picture
 from hubapp.charts.filters import (
     basis_filters,
     coefficient_histograms,
@@ -14,19 +23,27 @@ from hubapp.charts.scores import comparison, fewshot_curves, ranking, score_scat
 __all__ = [
     "BinRow",
     "ComponentRow",
+    "DriftCell",
     "Estimate",
     "Figure",
+    "GroupCoefficients",
+    "GroupVariance",
     "LayerRow",
     "Pair",
     "Series",
     "ShotPoint",
     "basis_filters",
     "coefficient_histograms",
+    "coefficient_ridges",
     "comparison",
+    "density_picture",
+    "divergence_heat_map",
     "explained_variance",
     "fewshot_curves",
+    "filter_picture",
     "layer_health",
     "ranking",
     "score_scatter",
     "sparsity_over_depth",
+    "variance_by_group",
 ]
