@@ -8,7 +8,6 @@ from hubapp.charts.filter_db import (
     divergence_heat_map,
     variance_by_group,
 )
-from hubapp.charts.filter_pictures import density_picture, filter_picture
 from hubapp.charts.filters import (
     basis_filters,
     coefficient_histograms,
@@ -19,6 +18,7 @@ from hubapp.charts.filters import (
 from hubapp.charts.frame import Figure
 from hubapp.charts.rows import BinRow, ComponentRow, Estimate, LayerRow, Pair, Series, ShotPoint
 from hubapp.charts.scores import comparison, fewshot_curves, ranking, score_scatter
+from hubapp.charts.thumbnails import density_thumbnail, filter_thumbnail
 
 __all__ = [
     "BinRow",
@@ -36,11 +36,11 @@ __all__ = [
     "coefficient_histograms",
     "coefficient_ridges",
     "comparison",
-    "density_picture",
+    "density_thumbnail",
     "divergence_heat_map",
     "explained_variance",
     "fewshot_curves",
-    "filter_picture",
+    "filter_thumbnail",
     "layer_health",
     "ranking",
     "score_scatter",

@@ -97,7 +97,7 @@ def divergence_heat_map(groups: Sequence[str], cells: Sequence[DriftCell]) -> Fi
             texts[row][column] = f"{_short(cell.value)}{mark}" if is_numbered else mark
             hovers[row][column] = _cell_words(cell)
     top = max(cell.value or 0.0 for cell in known) or 1.0
-    ticks = [top * share for share in (0, 1 / 16, 1 / 4, 9 / 16, 1)]
+    ticks = [top * share for share in (0, 1 / 4, 1)]
     trace = go.Heatmap(
         z=values,
         text=texts,
@@ -132,7 +132,9 @@ def divergence_heat_map(groups: Sequence[str], cells: Sequence[DriftCell]) -> Fi
             for cell in sorted(known, key=lambda cell: sorted((place[cell.a], place[cell.b])))
         ],
         height=210 + size * (34 if is_numbered else 22),
-        xaxis=axis("", **labels, range=[-0.5, size - 0.5], tickangle=-50, showgrid=False, ticks=""),
+        xaxis=axis(
+            "", **labels, range=[-0.5, size - 0.5], tickangle=-50 if is_numbered else -90, showgrid=False, ticks=""
+        ),
         yaxis=axis("", **labels, range=[size - 0.5, -0.5], showgrid=False, ticks=""),
     )
 
@@ -179,6 +181,8 @@ def coefficient_ridges(groups: Sequence[GroupCoefficients]) -> Figure:
     names = list(groups[0].names)[:MOST_PANELS]
     side = max(1, math.ceil(math.sqrt(len(names))))
     lines = -(-len(names) // side)
+    panel = 34 + len(groups) * (26 if len(groups) <= NUMBERED_GROUPS else 17)
+    above, below = 24 / (lines * panel), 8 / (lines * panel)  # pixels of a panel's name and of its end, as shares
     traces: list[Any] = []
     axes: dict[str, Any] = {}
     notes: list[dict[str, Any]] = []
@@ -199,7 +203,7 @@ def coefficient_ridges(groups: Sequence[GroupCoefficients]) -> Figure:
         )
         axes[f"yaxis{suffix}"] = axis(
             "",
-            domain=[top - 1 / lines + 0.02, top - 0.03],
+            domain=[top - 1 / lines + below, top - above],
             anchor=f"x{suffix}",
             range=[-0.1, len(groups) + 0.05],
             tickmode="array",
@@ -228,7 +232,7 @@ def coefficient_ridges(groups: Sequence[GroupCoefficients]) -> Figure:
             for group in groups
             for place, name in enumerate(names)
         ],
-        height=60 + lines * (40 + len(groups) * (26 if len(groups) <= NUMBERED_GROUPS else 17)),
+        height=60 + lines * panel,
         showlegend=False,
         annotations=notes,
         **axes,

@@ -184,22 +184,22 @@ def pixels(address: str) -> np.ndarray:
 
 
 def test_a_filter_is_a_picture_of_its_weights() -> None:
-    drawn = pixels(charts.filter_picture([[1, 0, -0.5], [0.2, 0.4, 0.6]]))
+    drawn = pixels(charts.filter_thumbnail([[1, 0, -0.5], [0.2, 0.4, 0.6]]))
     assert drawn.shape == (2, 3, 4)
     assert drawn[..., 3].tolist() == [[255, 0, 128], [51, 102, 153]]
     assert drawn[0, 0, :3].tolist() != drawn[0, 2, :3].tolist()
-    assert pixels(charts.filter_picture([[1.0]], top=2))[0, 0, 3] == 128
-    assert pixels(charts.filter_picture(np.zeros((3, 3))))[..., 3].max() == 0
-    assert pixels(charts.filter_picture([[math.nan, 1.0]]))[0, 0, 3] == 0
+    assert pixels(charts.filter_thumbnail([[1.0]], top=2))[0, 0, 3] == 128
+    assert pixels(charts.filter_thumbnail(np.zeros((3, 3))))[..., 3].max() == 0
+    assert pixels(charts.filter_thumbnail([[math.nan, 1.0]]))[0, 0, 3] == 0
 
 
 def test_a_density_is_drawn_on_a_log_scale() -> None:
     counts = np.zeros((35, 35))
     counts[17, 17], counts[3, 4], counts[5, 5] = 10_000, 100, 1
-    strength = pixels(charts.density_picture(counts))[..., 3]
+    strength = pixels(charts.density_thumbnail(counts))[..., 3]
     assert strength[17, 17] == 255
     assert strength[3, 4] == round(255 * (0.12 + 0.88 / 2))
     assert strength[5, 5] == round(255 * 0.12)
     assert np.count_nonzero(strength) == 3
-    assert pixels(charts.density_picture(np.zeros((35, 35))))[..., 3].max() == 0
-    assert pixels(charts.density_picture([[5, 0]]))[..., 3].tolist() == [[255, 0]]
+    assert pixels(charts.density_thumbnail(np.zeros((35, 35))))[..., 3].max() == 0
+    assert pixels(charts.density_thumbnail([[5, 0]]))[..., 3].tolist() == [[255, 0]]

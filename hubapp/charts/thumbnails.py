@@ -16,7 +16,7 @@ import numpy.typing as npt
 POSITIVE, NEGATIVE = (43, 140, 190), (217, 118, 34)  # 3:1 or more on the ground of both themes
 
 
-def filter_picture(taps: npt.ArrayLike, *, top: float | None = None) -> str:
+def filter_thumbnail(taps: npt.ArrayLike, *, top: float | None = None) -> str:
     """A (height, width) filter, one pixel a weight: blue above zero, orange below, full strength at `top`.
 
     `top` is the largest magnitude of the filter itself unless it is given, so that filters can share a scale.
@@ -26,7 +26,7 @@ def filter_picture(taps: npt.ArrayLike, *, top: float | None = None) -> str:
     return _signed(np.clip(weights / largest, -1, 1))
 
 
-def density_picture(counts: npt.ArrayLike) -> str:
+def density_thumbnail(counts: npt.ArrayLike) -> str:
     """A histogram of two coefficients, the first over rows, one pixel a bin, on a log scale from the rarest."""
     held = np.nan_to_num(np.asarray(counts, dtype=np.float64))
     filled = held[held > 0]
