@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hubapp.filterdb.views import db
+import hubapp.ui.converters  # noqa: F401 (registers "name")
+from hubapp.filterdb.views import db, model
 from hubapp.ui.pages import page_paths
 
 app_name = "filterdb"
@@ -12,4 +13,6 @@ urlpatterns = [
     *page_paths("filters/", db.filter_db, name="filter_db"),
     # Not below filters/: there every further part is the name of a model.
     path("filter-charts/<slug:name>.json", db.filter_db_chart, name="filter_db_chart"),
+    *page_paths("filters/<name:slug>/", model.model_filters, name="model_filters"),
+    path("filter-reports/<uuid:pk>/<slug:name>.json", model.model_chart, name="model_chart"),
 ]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from django.http import QueryDict
+
 from hubapp.catalog.models import Dataset, Model
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
@@ -54,11 +56,6 @@ class Comparison:
     datasets: list[DatasetComparison]
 
     @property
-    def has_filters(self) -> bool:
-        """Whether the filters of one of the models were looked at."""
-        return any(self.filters)
-
-    @property
     def curve_query(self) -> str:
         """The query of the few-shot page that shows these models."""
         return "?" + urlencode([("models", model.slug) for model in self.models])
@@ -71,8 +68,8 @@ class Comparison:
         return f"{len(self.models)} models ({names}) over {count} data set{'' if count == 1 else 's'} with results."
 
 
-def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
-    """Compare the models of these slugs, in this order.
+def models_compared(slugs: Sequence[str], *, user: Person = None) -> list[Model]:
+    """The models of these slugs with their current revisions, in this order; one query.
 
     Raises UserError for fewer than two, more than six, or unknown models: those that `user` may not know of are such.
     """
@@ -89,7 +86,17 @@ def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
     unknown = [slug for slug in wanted if slug not in by_slug]
     if unknown:
         raise UserError(f"There is no model {unknown[0]!r}. Look it up in the list of models.", field="models")
-    models = [by_slug[slug] for slug in wanted]
+    return [by_slug[slug] for slug in wanted]
+
+
+def slugs_compared(query: QueryDict) -> list[str]:
+    """The models that an address names: `?models=a,b`, or the field several times."""
+    return [slug.strip() for value in query.getlist("models") for slug in value.split(",") if slug.strip()]
+
+
+def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
+    """Compare the models of these slugs, in this order. Raises UserError as `models_compared` does."""
+    models = models_compared(slugs, user=user)
     revisions = [model.current_revision for model in models if model.current_revision is not None]
     found = outcome_list("filterdb", user=user, revisions=revisions) if revisions else []
     filters = {outcome.revision_id: outcome for outcome in found}

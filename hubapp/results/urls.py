@@ -12,12 +12,10 @@ urlpatterns = [
     path("outcomes/<uuid:pk>/change/<str:change>/", views.outcome_change, name="outcome_change"),
     path("outcomes/<uuid:pk>/charts/<slug:name>.json", views.outcome_chart, name="outcome_chart"),
     path("outcomes/<uuid:pk>/files/<str:name>", views.artifact_download, name="artifact_download"),
-    *page_paths("filters/<name:slug>/", views.model_filters, name="model_filters"),
     *page_paths("scores/<name:slug>/", views.model_scores, name="model_scores"),
     *page_paths("datasets/<slug:slug>/ranking/", views.ranking, name="ranking"),
     path("datasets/<slug:slug>/ranking/chart.json", views.ranking_chart, name="ranking_chart"),
     *page_paths("datasets/<slug:slug>/fewshot/", views.fewshot, name="fewshot"),
     path("datasets/<slug:slug>/fewshot/chart.json", views.fewshot_chart, name="fewshot_chart"),
     *page_paths("compare/", views.compare, name="compare"),
-    path("compare/charts/<slug:name>.json", views.compare_chart, name="compare_chart"),
 ]

@@ -14,29 +14,26 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from hubapp.catalog.models import Dataset, Model
+from hubapp.catalog.models import Dataset
 from hubapp.catalog.selectors import dataset_ref, model_ref
 from hubapp.jobs.choices import model_choices
 from hubapp.jobs.kinds import kind_title
-from hubapp.jobs.services import misfit
 from hubapp.results import figures
-from hubapp.results.comparison import LEAST, MOST, comparison_of
+from hubapp.results.comparison import LEAST, MOST, comparison_of, slugs_compared
 from hubapp.results.curves import curves_of
 from hubapp.results.lifecycle import CHANGES
 from hubapp.results.models import Artifact, Outcome, Score
 from hubapp.results.ranking import Place, ranking_of
+from hubapp.results.reports import model_shown
 from hubapp.results.selectors import (
-    HEAVY,
     datasets_for,
     jobs_unfinished,
     outcome_json,
-    outcome_latest,
     outcome_list,
     outcomes_visible_to,
     ranking_columns,
     score_json,
     score_of,
-    table_rows,
 )
 from hubapp.ui.pages import json_response, page
 from workers.kit import ANALYSES
@@ -56,6 +53,7 @@ def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "title": kind_title(outcome.kind),
         "charts": figures.outcome_charts(outcome),
         "provenance": figures.provenance_rows(outcome.provenance),
+        "report": figures.REPORTS.get(outcome.kind, "") if outcome.revision else "",
         "tables": {name: table for name, table in outcome.tables.items() if table["rows"]},
     }
     return page(request, "results/outcome_detail.html", context, data=lambda: outcome_json(outcome))
@@ -97,34 +95,9 @@ def artifact_download(request: HttpRequest, pk: UUID, name: str) -> FileResponse
     return FileResponse(path.open("rb"), as_attachment=True, filename=artifact.name, content_type=artifact.media_type)
 
 
-def _model(request: HttpRequest, slug: str) -> Model:
-    rows = Model.objects.visible_to(request.user).select_related("current_revision").defer(*HEAVY)
-    model: Model = get_object_or_404(rows, slug=slug)
-    return model
-
-
 def _dataset(slug: str) -> Dataset:
     dataset: Dataset = get_object_or_404(Dataset.objects.select_related("current_revision"), slug=slug)
     return dataset
-
-
-@require_safe
-def model_filters(request: HttpRequest, slug: str) -> HttpResponse:
-    """The filter report of a model: what its 3 × 3 layers look like, layer by layer."""
-    model = _model(request, slug)
-    revision = model.current_revision
-    outcome = outcome_latest("filterdb", revision=revision) if revision else None
-    jobs = [job for job in jobs_unfinished(revision=revision) if job.kind == "filterdb"] if revision else []
-    context = {
-        "model": model,
-        "outcome": outcome,
-        "job": jobs[0] if jobs else None,
-        "layers": table_rows(outcome, "layers") if outcome else [],
-        "charts": figures.outcome_charts(outcome) if outcome else [],
-        "reason": misfit(ANALYSES.get("filterdb"), revision, None) if revision and outcome is None else "",
-    }
-    template = "results/_model_filters.html" if request.headers.get("HX-Request") else "results/model_filters.html"
-    return page(request, template, context, data=lambda: outcome_json(outcome) if outcome else {"outcome": None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +114,7 @@ class ModelOnDataset:
 @require_safe
 def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
     """How a model's features do on each data set that it can read."""
-    model = _model(request, slug)
+    model = model_shown(request, slug)
     revision = model.current_revision
     columns = ranking_columns()
     found = {
@@ -248,15 +221,10 @@ def fewshot_chart(request: HttpRequest, slug: str) -> HttpResponse:
     return json_response(request, figures.fewshot_chart(curves))
 
 
-def _compared(request: HttpRequest) -> list[str]:
-    values = request.GET.getlist("models")
-    return [slug.strip() for value in values for slug in value.split(",") if slug.strip()]
-
-
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
     """Two to six models side by side; without a choice, how to make one."""
-    slugs = _compared(request)
+    slugs = slugs_compared(request.GET)
     choices = model_choices("", request.user)
     if not slugs:
         nothing = {"comparison": None, "choices": choices, "empty_fields": range(LEAST)}
@@ -288,12 +256,3 @@ def compare(request: HttpRequest) -> HttpResponse:
         "models_query": ",".join(model.slug for model in comparison.models),
     }
     return page(request, "results/compare.html", context, data=data)
-
-
-@require_safe
-def compare_chart(request: HttpRequest, name: str) -> HttpResponse:
-    """A chart of the comparison: "filters" or "scores-<data set>"."""
-    figure = figures.comparison_chart(comparison_of(_compared(request), user=request.user), name)
-    if figure is None:
-        raise Http404(f"The comparison has no chart named {name}.")
-    return json_response(request, figure)
