@@ -40,10 +40,11 @@ def iter_tensors(
             )
     for header, tensor in listed:
         if names is None or header.name in names:
-            yield header, _usable(tensor.read())
+            yield header, usable(tensor.read())
 
 
-def _usable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def usable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Stored values as arithmetic can use them: low precision as float32, packed integers as int8, writeable."""
     name = array.dtype.name
     if name in _UPCAST or name.startswith("float4"):
         return array.astype(np.float32)

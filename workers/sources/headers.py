@@ -111,6 +111,11 @@ def listed_tensors(paths: Sequence[Path]) -> list[tuple[TensorHeader, StoredTens
     return found
 
 
+def weight_files(paths: Sequence[Path]) -> list[Path]:
+    """Of a model's files those that hold tensors by themselves: no parts that another one names, no indexes."""
+    return [path for path, _ in _without_parts(list(paths))]
+
+
 def refuse_doubled(headers: Sequence[TensorHeader]) -> None:
     """Raise UserError if two files of one model hold a tensor of the same name."""
     doubled = next((name for name, count in Counter(header.name for header in headers).items() if count > 1), None)

@@ -1,7 +1,8 @@
 """An ONNX message without its numbers, by walking over the protobuf: what is needed of it fits in little memory.
 
 Field numbers as in onnx.proto. Of a model its graph is kept; of a graph the nodes and initializers; of a node its type,
-its names, tensors and inner graphs; of a tensor all but its values, whose byte count is checked against its shape.
+its names, single numbers, tensors and inner graphs; of a tensor all but its values, whose byte count is checked against
+its shape.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _RAW_DATA = 9
 _KEPT: dict[str, frozenset[int]] = {
     "model": frozenset({1}),
     "graph": frozenset({2}),
-    "node": frozenset({1, 2, 4}),
-    "attribute": frozenset({1, 20}),
+    "node": frozenset({1, 2, 3, 4}),
+    "attribute": frozenset({1, 2, 3, 20}),
     "tensor": frozenset({1, 2, 8, 13, 14}),
 }
 _INSIDE: dict[str, dict[int, str]] = {
