@@ -13,9 +13,10 @@ from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404
 
-from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Tensor
+from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Source, Tensor
 from hubapp.catalog.search import near_models
-from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, JobEntry, ModelRef, UserError
+from workers.kit import ANALYSES, DATASET_SOURCES, LOADERS, DatasetRef, HubFiles, JobEntry, ModelRef, UserError
+from workers.sources.choosing import weights_of_repository
 
 
 def file_path(location: str) -> Path:
@@ -24,16 +25,40 @@ def file_path(location: str) -> Path:
 
 
 def model_ref(revision: Revision) -> ModelRef:
-    """The reference by which jobs name a revision; reads its files and tensors unless they are prefetched."""
+    """The reference by which jobs name a revision; reads its files and tensors unless they are prefetched.
+
+    It holds the token of the model's hub where the weights lie only there: do not store it.
+    """
     loader = LOADERS.get(revision.loader) if revision.loader in LOADERS else None
     return ModelRef(
         name=revision.model.slug,
         revision=revision.digest,
-        files=tuple(str(file_path(file.location)) for file in revision.files.all() if file.is_weights),
+        files=tuple(
+            str(file_path(file.location)) for file in revision.files.all() if file.is_weights and file.location
+        ),
         loader=revision.loader,
         modality=revision.model.modality or (loader.modality if loader else ""),
         config=dict(revision.config),
         tensors={tensor.name: (tuple(tensor.shape), tensor.dtype) for tensor in revision.tensors.all()},
+        hub=None if revision.is_local else _hub_files(revision),
+    )
+
+
+def _hub_files(revision: Revision) -> HubFiles | None:
+    """Where the weights of a revision can be read by byte ranges: safetensors of a hub, else nowhere."""
+    source = revision.model.source
+    files = list(revision.files.all())
+    weights = [file for file in files if file.is_weights]
+    if source.kind != Source.Kind.HUB or not weights or any(file.format != "safetensors" for file in weights):
+        return None
+    chosen = set(weights_of_repository(file.path for file in files)) | {file.path for file in weights}
+    return HubFiles(
+        endpoint=source.location,
+        repo=revision.model.slug,
+        commit=revision.commit or revision.digest,
+        files={file.path: file.size_bytes for file in files if file.path in chosen},
+        token=source.token,
+        allows_private=source.allows_private,
     )
 
 
@@ -73,7 +98,7 @@ def dataset_ref(revision: DatasetRevision) -> DatasetRef:
 
 def revisions_for_refs(revisions: QuerySet[Revision]) -> QuerySet[Revision]:
     """The same revisions with all that `model_ref` reads, in three queries however many they are."""
-    return revisions.select_related("model").prefetch_related("files", "tensors")
+    return revisions.select_related("model__source").prefetch_related("files", "tensors")
 
 
 def near_slugs(slug: str, known: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from workers.kit.context import Context, LocalContext
 from workers.kit.digests import canonical_json, digest_of, file_digest
 from workers.kit.errors import Cancelled, UserError
 from workers.kit.outcome import Artifact, Outcome, Score, Sums, Table
-from workers.kit.refs import DatasetRef, ModelRef
+from workers.kit.refs import DatasetRef, HubFiles, ModelRef
 from workers.kit.registry import (
     ANALYSES,
     DATASET_SOURCES,
@@ -36,6 +36,7 @@ __all__ = [
     "DatasetSourceEntry",
     "Entry",
     "HeadEntry",
+    "HubFiles",
     "JobEntry",
     "LoaderEntry",
     "LocalContext",

@@ -8,16 +8,36 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubFiles:
+    """Weight files that lie at a hub and are read there by byte ranges.
+
+    endpoint        address of the hub
+    repo, commit    the repository, and the state of it
+    files           path in the repository -> size in bytes, None where unknown; indexes of shards too
+    token           secret, sent to the endpoint only; it is in no text form of this
+    allows_private  whether the endpoint may be on a private or loopback address
+    """
+
+    endpoint: str
+    repo: str
+    commit: str
+    files: Mapping[str, int | None] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+    allows_private: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRef:
     """One revision of one model.
 
     name       catalogue slug
     revision   SHA-256 over the (path, digest) of its files and, where it has a loader, over loader and config; hex
-    files      absolute paths of its weight files, in catalogue order
+    files      absolute paths of its weight files, in catalogue order; empty where they do not lie here
     loader     name in LOADERS that turns the files into an encoder; "" if none is known
     modality   "image", "text", "series", "audio"; "" if unknown
     config     what the loader needs, e.g. {"architecture": "mobilenet_v2", "mean": [...], "std": [...]}
     tensors    name -> (shape, dtype), as the headers of the files state them
+    hub        where its weights can be read by byte ranges instead; None where they cannot, or lie here
     """
 
     name: str
@@ -27,6 +47,7 @@ class ModelRef:
     modality: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
+    hub: HubFiles | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,7 @@ class JobEntry(Entry):
     waits_for           kind of the job whose result this one reads (same model and data set), e.g. "features"
     reuse               "result": a succeeded twin is offered, not run again; "active": only an unfinished twin counts
     time_limit_seconds  after which the job fails with error kind "timeout"
+    reads_by_range      can read safetensors of a hub by byte ranges, so the weights need not lie here
     fits                (model, dataset) -> None if this kind can run on them, else a sentence that says why not
     """
 
@@ -95,6 +96,7 @@ class JobEntry(Entry):
     waits_for_params: Callable[[Any], dict[str, Any]] | None = None
     reuse: Literal["result", "active"] = "result"
     time_limit_seconds: int = 3600
+    reads_by_range: bool = False
     fits: Callable[[ModelRef | None, DatasetRef | None], str | None] = field(default=lambda model, dataset: None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,10 @@ from workers.sources.checkpoints import usable
 from workers.sources.formats.stored import StoredTensor, shorten
 from workers.sources.graph import Use, weight_uses
 from workers.sources.headers import TensorHeader, identify, listed_tensors, prefixes, weight_files
+from workers.sources.http import Patience
+from workers.sources.http.client import never
+from workers.sources.hub_api import HubClient
+from workers.sources.hub_weights import hub_client, hub_tensors
 from workers.sources.layer_facts import Described, Layer, describe
 
 __all__ = ["BatchNorm", "Layer", "Weights", "matrices_of", "model_layers", "open_weights"]
@@ -33,9 +37,16 @@ class Weights:
     Close it, or use it as a context manager: the weights of a hub hold a connection.
     """
 
-    def __init__(self, listed: Sequence[tuple[TensorHeader, StoredTensor]], *, described: Described) -> None:
+    def __init__(
+        self,
+        listed: Sequence[tuple[TensorHeader, StoredTensor]],
+        *,
+        described: Described,
+        client: HubClient | None = None,
+    ) -> None:
         self.layers = described.layers
         self.skipped = described.skipped
+        self._client = client
         self._tensors = {header.name: tensor for header, tensor in listed}
         self._by_name = {layer.name: layer for layer in self.layers}
 
@@ -48,12 +59,14 @@ class Weights:
         self.close()
 
     def close(self) -> None:
-        """Close what reading needed."""
+        """Close the connections to the hub, if there are any."""
+        if self._client is not None:
+            self._client.close()
 
     @property
     def bytes_received(self) -> int:
-        """What was transferred so far; 0 for local files."""
-        return 0
+        """What was transferred so far, headers of files and of answers too; 0 for local files."""
+        return self._client.bytes_received if self._client is not None else 0
 
     def read(self, name: str) -> Array:
         """The values of one tensor by its header name, a vector's too; float16, bfloat16 and float8 as float32.
@@ -96,17 +109,32 @@ class Weights:
             raise UserError(f"The batch norm after {shorten(layer.name)} does not fit it. Use another file.") from error
 
 
-def open_weights(model: ModelRef) -> Weights:
-    """The weights of a model, ready to be read.
+def open_weights(
+    model: ModelRef, *, patience: Patience | None = None, should_stop: Callable[[], bool] = never
+) -> Weights:
+    """The weights of a model, ready to be read: its local files, or else byte ranges of its hub.
 
-    Raises UserError with a sentence that names the file if one is missing, damaged, hostile or of no known format.
+    patience     time limits and attempts of requests to a hub
+    should_stop  asked before each of them; True raises Cancelled
+
+    Raises UserError with a sentence that names the file if one is missing, damaged, hostile or of no known format, and
+    for a hub that does not answer.
     """
-    if not model.files:
+    if model.files:
+        paths = [Path(file) for file in model.files]
+        listed = listed_tensors(paths)
+        uses = graph_uses(paths)
+        return Weights(listed, described=describe([header for header, _ in listed], uses=uses, config=model.config))
+    if model.hub is None:
         raise UserError(f"The weights of {model.name} do not lie here. Bring them here, then sync their source.")
-    paths = [Path(file) for file in model.files]
-    listed = listed_tensors(paths)
-    described = describe([header for header, _ in listed], uses=graph_uses(paths), config=model.config)
-    return Weights(listed, described=described)
+    client = hub_client(model.hub, patience=patience, should_stop=should_stop)
+    try:
+        listed = hub_tensors(model.hub, client)
+    except BaseException:
+        client.close()
+        raise
+    described = describe([header for header, _ in listed], config=model.config)
+    return Weights(listed, described=described, client=client)
 
 
 def model_layers(model: ModelRef) -> list[Layer]:

@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
 
 from workers.kit import UserError
 from workers.sources.formats import gguf_file, onnx_file, safetensors_file, torch_files
@@ -34,13 +36,24 @@ class RemoteModel:
     headers         the tensors, as `workers.sources.headers.read_headers` lists them
     formats         path → format by content, of the files that hold tensors
     gguf            facts by path, of GGUF files
+    places          where the values of each tensor lie, in the order of `headers`; of safetensors files only
     bytes_received  how much was transferred
     """
 
     headers: list[TensorHeader]
     formats: dict[str, str]
     gguf: dict[str, gguf_file.GgufFacts]
+    places: list[Place]
     bytes_received: int
+
+
+class Place(NamedTuple):
+    """The values of one tensor within a model's files: the path, the size of that file, the first byte, the type."""
+
+    path: str
+    file_size: int
+    offset: int
+    dtype: np.dtype[Any]
 
 
 def remote_headers(files: Mapping[str, RangeSource], *, allowance: Allowance | None = None) -> list[TensorHeader]:
@@ -76,7 +89,11 @@ def remote_model(files: Mapping[str, RangeSource], *, allowance: Allowance | Non
     ]
     refuse_doubled(headers)
     return RemoteModel(
-        headers=headers, formats=reading.formats, gguf=reading.gguf, bytes_received=reading.bytes_received
+        headers=headers,
+        formats=reading.formats,
+        gguf=reading.gguf,
+        places=[place for path in paths for place in reading.places.get(path, ())],
+        bytes_received=reading.bytes_received,
     )
 
 
@@ -89,6 +106,7 @@ class _Reading:
     listed: dict[str, list[Listed]] = field(default_factory=dict)
     formats: dict[str, str] = field(default_factory=dict)
     gguf: dict[str, gguf_file.GgufFacts] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)
     parts: dict[str, int] = field(default_factory=dict)
     opened: list[RangeFile] = field(default_factory=list)
 
@@ -130,7 +148,7 @@ class _Reading:
         file.seek(0)
         if kind == "unknown":
             raise UserError(why_unknown(file.read(_HEAD_BYTES), size=file.size, label=file.label))
-        if kind not in _READERS and kind not in {"onnx", "gguf"}:
+        if kind not in _READERS and kind not in {"onnx", "gguf", "safetensors"}:
             raise UserError(
                 f"{file.label} is in a format ({kind}) that cannot be read without downloading it. Download the model, "
                 "then add its folder."
@@ -145,6 +163,10 @@ class _Reading:
             header = gguf_file.read_gguf(io.BufferedReader(file, 2**16), size=file.size, label=file.label)
             self.gguf[path] = gguf_file.gguf_facts(header.metadata)
             self.listed[path] = [Listed(tensor.name, tensor.shape, tensor.dtype) for tensor in header.tensors]
+        elif kind == "safetensors":
+            start, placed = safetensors_file.read_header(opened, size=file.size, label=file.label)
+            self.listed[path] = [Listed(item.name, item.shape, item.dtype.name) for item in placed]
+            self.places[path] = [Place(path, file.size, start + item.begin, item.dtype) for item in placed]
         else:
             self.listed[path] = _READERS[kind](opened, size=file.size, label=file.label)
 
@@ -190,13 +212,7 @@ def _compare(index: str, shard: str, promised: set[str], held: set[str]) -> None
         )
 
 
-def _safetensors(handle: BinaryIO, *, size: int, label: str) -> list[Listed]:
-    _, placed = safetensors_file.read_header(handle, size=size, label=label)
-    return [Listed(item.name, item.shape, item.dtype.name) for item in placed]
-
-
 _READERS: dict[str, Callable[..., list[Listed]]] = {
-    "safetensors": _safetensors,
     "torch-zip": torch_files.listed_tensors_zip,
     "torch-legacy": torch_files.listed_tensors_legacy,
 }

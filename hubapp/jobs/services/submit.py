@@ -130,9 +130,9 @@ def misfit(entry: JobEntry, revision: Revision | None, dataset_revision: Dataset
             return f"{entry.title} needs a model. Choose one."
         if revision.error_message:
             return f"The weights of {revision.model.title} cannot be read: {revision.error_message}"
-        if not revision.is_local:
+        model = model_ref(revision) if revision.is_local or entry.reads_by_range else None
+        if model is None or not (revision.is_local or model.hub):
             return f"The weights of {revision.model.title} do not lie here. Bring them here, then sync their source."
-        model = model_ref(revision)
     if "dataset" in entry.needs:
         if dataset_revision is None:
             return f"{entry.title} needs a data set. Choose one."
