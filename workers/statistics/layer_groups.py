@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.statistics.filter_sums import BINS, FilterStatistics
+from workers.statistics.filter_sums import BINS, DENSITY_BINS, FilterStatistics
 
 Floats = npt.NDArray[np.float64]
 
 DECILES = 10
-DENSITY_BINS = 35  # to a side, of the joint histogram of the coefficients (0, 0) and (0, 1)
 # Means are kept to 2⁻³⁶, so that sums of up to 100,000 layers are exact in float64.
 _GRID = 2.0**36
 _MAGIC = b"HSLG"
