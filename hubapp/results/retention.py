@@ -16,6 +16,7 @@ from hubapp.results.lifecycle import marks_renew
 from hubapp.results.models import Artifact
 from hubapp.results.services import ARTIFACTS
 from workers.kit import Context, Outcome
+from workers.sources import layer_store
 from workers.sources.store import FeatureStore
 
 BATCH = 500
@@ -23,7 +24,7 @@ DAY_SECONDS = 86_400
 
 
 def run(spec: RetentionSpec, context: Context) -> Outcome:
-    """Delete old log lines, files that no result names, folders of ended runs and unfinished features; counts them."""
+    """Delete old log lines, files that no result names, folders of ended runs, unfinished features, results of layers."""
     context.checkpoint(0, 3, "log lines")
     lines = log_delete_old(days=spec.log_days)
     context.checkpoint(1, 3, "files that no result names")
@@ -35,6 +36,7 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
     context.checkpoint(2, 3, "folders of ended runs")
     folders = workdirs_delete(before)
     folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
+    files += layer_store.sweep(settings.FEATURES_DIR, older_than_seconds=spec.file_days * DAY_SECONDS)
     marks_renew()
     context.checkpoint(3, 3)
     sentence = f"{lines} log lines, {files} files and {folders} folders deleted."

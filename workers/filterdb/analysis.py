@@ -1,189 +1,203 @@
-"""The filter analysis of one model revision: quality of every 3 × 3 layer, and the model's filter basis."""
+"""The filter analysis of one model revision: every convolution layer, its statistics, and the model's filter basis."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from workers.filterdb.entries import FilterdbSpec, is_filter_layer
-from workers.filterdb.quality import LayerQuality, Verdict, layer_quality
-from workers.kit import Context, Outcome, Score, Table, UserError
-from workers.sources.checkpoints import iter_tensors
-from workers.sources.headers import TensorHeader, read_headers
-from workers.statistics.filter_sums import BASIS_VERSION, BINS, FilterStatistics, histogram_edges
+import numpy as np
+import numpy.typing as npt
 
-LAYER_COLUMNS = (
-    "layer",
-    "depth",
-    "shape",
-    "filters",
-    "sparsity",
-    "variance_entropy",
-    "randomness_threshold",
-    "variance_entropy_normalised",
-    "clean_variance_entropy",
-    "orthogonality",
-    "norm_l1",
-    "norm_l2",
-    "verdict",
-    "rule",
-    "is_degenerate",
-    "is_depthwise",
-)
-HISTOGRAM_COLUMNS = ("component", "low", "high", "count")
-VERDICTS: tuple[Verdict, ...] = ("healthy", "random", "sparse", "redundant", "not assessable")
-_UNHEALTHY = VERDICTS[1:]
+from workers.filterdb import tables
+from workers.filterdb.entries import NO_FILTERS, VERSION, FilterdbSpec
+from workers.filterdb.findings import VERDICTS, findings_sentence, mean_score
+from workers.filterdb.layer_store import NUMBER_FORMAT, LayerResult, LayerView, View
+from workers.filterdb.layers_file import LAYERS_FILE, PARQUET, write_layers
+from workers.filterdb.quality import layer_quality
+from workers.kit import Artifact, Context, ModelRef, Outcome, Table, UserError, digest_of
+from workers.sources.layer_store import LayerStore
+from workers.sources.layers import Layer, Weights, open_weights
+from workers.statistics.filter_sums import BASIS_VERSION, BINS, FilterStatistics
+
+MOST_TAPS = 49
+MOST_PICTURES, MOST_PICTURES_OF_ALL = 64, 8192
+Array = npt.NDArray[Any]
 
 
 def run(spec: FilterdbSpec, context: Context) -> Outcome:
-    """Analyse every 3 × 3 convolution layer of `context.model`, one tensor at a time.
+    """Analyse every convolution layer of `context.model`, one tensor at a time.
 
-    Raises UserError if there is no such layer, if a file cannot be read, and for NaN or infinite weights.
+    Finished layers are kept below `context.store_dir`: an attempt that follows a killed one takes them over. Raises
+    UserError if there is no such layer, if a file cannot be read, and for NaN or infinite weights, naming the layer.
     """
-    if context.model is None:
+    model = context.model
+    if model is None:
         raise UserError("The filter analysis needs a model: choose one.")
+    with open_weights(model) as weights:
+        return _analyse(weights, model, spec=spec, context=context)
+
+
+def _analyse(weights: Weights, model: ModelRef, *, spec: FilterdbSpec, context: Context) -> Outcome:
     started = time.perf_counter()
-    paths = [Path(file) for file in context.model.files]
-    kernels = [header for header in read_headers(paths) if len(header.shape) == 4]
-    depths = {header.name: place / max(len(kernels) - 1, 1) for place, header in enumerate(kernels)}
-    names = [header.name for header in kernels if is_filter_layer(header.shape, header.dtype)]
-    if not names:
-        raise UserError("This model has no 3 × 3 convolution, so it has no filters to analyse.")
+    layers = convolutions(weights)
+    store = LayerStore(
+        context.store_dir,
+        namespace="filterdb",
+        revision=model.revision,
+        spec_digest=digest_of({"spec": spec.model_dump(mode="json"), "numbers": [NUMBER_FORMAT, BASIS_VERSION]}),
+        version=VERSION,
+    )
+    results, taken_over = _results(weights, layers, spec=spec, context=context, store=store)
 
-    qualities: dict[str, tuple[TensorHeader, LayerQuality]] = {}
-    statistics = FilterStatistics.empty()
-    context.checkpoint(0, len(names))
-    for header, weight in iter_tensors(paths, names=set(names)):
-        qualities[header.name] = (
-            header,
-            layer_quality(weight, sparsity_eps=spec.sparsity_eps, name=header.name),
-        )
-        statistics = statistics.merge(
-            FilterStatistics.of_layer(weight, sparsity_eps=spec.sparsity_eps, name=header.name)
-        )
-        context.checkpoint(len(qualities), len(names), header.name)
-
-    layers = [(*qualities[name], depths[name]) for name in names]
-    found = [quality for _header, quality, _depth in layers]
-    verdicts = Counter(quality.verdict for quality in found)
-    basis = statistics.pca()
-    edges = histogram_edges((3, 3))
-    sentence = findings_sentence(found, [depth for *_, depth in layers])
+    path = Path(context.workdir) / LAYERS_FILE
+    write_layers(path, model=model, spec=spec, layers=layers, results=results)
+    stored = {layer.name: results[layer.name].views["stored"].quality for layer in layers}
+    main, of_kernel = tables.main_layers(layers)
+    verdicts = Counter(stored[layer.name].verdict for layer in main)
+    sentence = findings_sentence(
+        [stored[layer.name] for layer in main], [layer.depth for layer in main], of_kernel=of_kernel
+    )
+    skipped = tables.skipped_rows(weights, model)
+    reasons = dict(Counter(str(row[-1]) for row in skipped))
+    kernels = tables.kernel_counts(layers, results)
+    basis, basis_facts = tables.basis_tables(layers, results)
+    scored = [stored[layer.name] for layer in layers if layer.kernel == tables.MAIN_KERNEL]
     context.log(sentence)
     return Outcome(
         summary={
-            "layers": len(found),
+            "layers": len(main),
             "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-            "filters": statistics.n,
+            "filters": sum(stored[layer.name].n_filters for layer in layers if math.prod(layer.kernel) > 1),
+            "convolutions": len(layers),
+            "kernels": kernels,
+            "folded_layers": sum("folded" in results[layer.name].views for layer in layers),
+            "skipped": reasons,
             "sentence": sentence,
+            "kernels_sentence": tables.kernels_sentence(kernels, reasons),
         },
-        scores=(
-            _weighted_score("sparsity", found, [quality.sparsity for quality in found]),
-            _weighted_score("variance_entropy", found, [quality.variance_entropy for quality in found]),
-            _weighted_score("orthogonality", found, [quality.orthogonality for quality in found]),
+        scores=tuple(
+            mean_score(metric, [(getattr(quality, metric), quality.n_filters) for quality in scored])
+            for metric in ("sparsity", "variance_entropy", "orthogonality")
         ),
         tables={
-            "layers": Table(
-                columns=LAYER_COLUMNS,
-                rows=[_layer_row(header, quality, depth) for header, quality, depth in layers],
-            ),
-            "pca": Table(
-                columns=("component", "explained_variance_ratio", *(f"w{tap}" for tap in range(9))),
-                rows=[
-                    [component, float(ratio), *(float(value) for value in axis)]
-                    for component, (ratio, axis) in enumerate(
-                        zip(basis.explained_variance_ratio, basis.components, strict=True)
-                    )
-                ],
-            ),
-            "histograms": Table(
-                columns=HISTOGRAM_COLUMNS,
-                rows=[
-                    [
-                        component,
-                        float(edges[place]),
-                        float(edges[place + 1]),
-                        int(statistics.histograms[component, place]),
-                    ]
-                    for component in range(9)
-                    for place in range(BINS)
-                ],
-            ),
+            "layers": Table(columns=tables.LAYER_COLUMNS, rows=list(tables.layer_rows(layers, results))),
+            **basis,
+            "pictures": Table(columns=tables.PICTURE_COLUMNS, rows=list(tables.picture_rows(layers, results))),
+            "skipped": Table(columns=tables.SKIPPED_COLUMNS, rows=skipped),
         },
+        sums=tuple(tables.group_sums(layers, results)),
+        artifacts=(Artifact(name=LAYERS_FILE, path=path.name, media_type=PARQUET),),
         provenance={
-            "depth": "place among all 4-D kernels in the order of the weight files (safetensors sorted by name: in the "
-            "natural order of the names), from 0 (first) to 1 (last)",
-            "filters": "one per (output, input) channel pair, 3 × 3 kernels only; raw weights, batch norm not folded",
-            "scores": "means over the 3 × 3 layers, weighted by their filters; undefined ones are left out",
-            "depthwise": "one input channel per output channel and more than one output channel, as the shape says",
-            "pca": "filters scaled by their largest absolute weight, float64 sums, population covariance, "
-            "largest loading positive",
-            "histograms": f"orthonormal 2-D DCT-II, basis version {BASIS_VERSION}, no centring, {BINS} bins on [-3, 3]",
-            "pca_mean": [float(value) for value in basis.mean],
-            "sparse_filters": statistics.n_sparse,
-            "largest_weight": statistics.largest,
-            "sparsity_rule": f"all weights strictly below {spec.sparsity_eps} × the layer's largest absolute weight",
+            **conventions(spec, layers),
+            **basis_facts,
+            "layers_computed": len(layers) - taken_over,
+            "layers_taken_over": taken_over,
             "analysis_seconds": time.perf_counter() - started,
         },
     )
 
 
-def findings_sentence(qualities: Sequence[LayerQuality], depths: Sequence[float]) -> str:
-    """What was found: "2 of 18 layers are random (after depth 0.8); the other 16 are healthy."."""
-    total = len(qualities)
-    counts = Counter(quality.verdict for quality in qualities)
-    layers = "layer" if total == 1 else "layers"
-    if counts["healthy"] == total:
-        return "The only layer is healthy." if total == 1 else f"All {total} layers are healthy."
-    named = [verdict for verdict in _UNHEALTHY if counts[verdict]]
-    parts = []
-    for place, verdict in enumerate(named):
-        count = counts[verdict]
-        subject = f"{count} of {total} {layers}" if place == 0 else str(count)
-        parts.append(f"{subject} {'is' if count == 1 else 'are'} {verdict}{_where(qualities, depths, verdict)}")
-    sentence = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    rest = counts["healthy"]
-    if rest:
-        sentence += f"; the other {'one is' if rest == 1 else f'{rest} are'} healthy"
-    return f"{sentence}."
+def conventions(spec: FilterdbSpec, layers: Sequence[Layer]) -> dict[str, Any]:
+    """What the numbers mean, in words."""
+    depths = Counter(layer.depth_source for layer in layers)
+    norms = Counter(layer.batch_norm.paired_by for layer in layers if layer.batch_norm is not None)
+    return {
+        "depth": "rank of the layer among the convolutions, from 0 (first) to 1 (last), by "
+        f"{' and '.join(sorted(depths))}",
+        "filters": "one per (output, input) channel pair; 1 × 1 kernels are counted as layers, not as filters",
+        "views": "stored: weights as in the file; folded: each output channel multiplied by the scale of the batch "
+        "norm that follows it, in the layers that have one",
+        "batch_norms": dict(norms),
+        "scores": "means over the 3 × 3 layers of the stored view, weighted by their filters; undefined ones are left "
+        "out",
+        "pca": "3 × 3 filters of the stored view, scaled by their largest absolute weight, float64 sums, population "
+        "covariance, largest loading positive",
+        "histograms": f"orthonormal DCT-II, basis version {BASIS_VERSION}, no centring, {BINS} bins on [-3, 3]",
+        "sparsity_rule": f"all weights strictly below {spec.sparsity_eps} × the layer's largest absolute weight",
+    }
 
 
-def _where(qualities: Sequence[LayerQuality], depths: Sequence[float], verdict: str) -> str:
-    """ ", after depth 0.8" or ", before depth 0.2" where all layers of a verdict lie in the last or first fifth."""
-    places = [depth for quality, depth in zip(qualities, depths, strict=True) if quality.verdict == verdict]
-    if len(qualities) < 5 or len(places) == len(qualities):
-        return ""
-    if min(places) >= 0.8:
-        return " (after depth 0.8)"
-    return " (before depth 0.2)" if max(places) <= 0.2 else ""
+def convolutions(weights: Weights) -> list[Layer]:
+    """The convolutions of a model, by depth, then by place; raises UserError if there is none."""
+    found = [layer for layer in weights.layers if layer.is_convolution]
+    if not found:
+        left_out = [f" {name[:80]!r} was left out: {reason}." for name, reason in weights.skipped[:1]]
+        raise UserError(NO_FILTERS + "".join(left_out))
+    return sorted(found, key=lambda layer: (layer.depth, layer.position))
 
 
-def _weighted_score(metric: str, qualities: Sequence[LayerQuality], values: Sequence[float | None]) -> Score:
-    pairs = [(value, quality.n_filters) for value, quality in zip(values, qualities, strict=True) if value is not None]
-    if not pairs:
-        return Score(metric=metric, value=None, note="No layer has a value.")
-    weight = sum(count for _value, count in pairs)
-    return Score(metric=metric, value=sum(value * count for value, count in pairs) / weight)
+def keeps_statistics(kernel: tuple[int, ...]) -> bool:
+    """Whether `FilterStatistics` are kept of such kernels: of 2 to 49 weights."""
+    return 1 < math.prod(kernel) <= MOST_TAPS
 
 
-def _layer_row(header: TensorHeader, quality: LayerQuality, depth: float) -> list[object]:
-    return [
-        header.name,
-        depth,
-        " × ".join(str(size) for size in header.shape),
-        quality.n_filters,
-        quality.sparsity,
-        quality.variance_entropy,
-        quality.randomness_threshold,
-        quality.variance_entropy_normalised,
-        quality.clean_variance_entropy,
-        quality.orthogonality,
-        quality.norms.l1,
-        quality.norms.l2,
-        quality.verdict,
-        quality.rule,
-        quality.degenerate,
-        header.shape[1] == 1 and header.shape[0] > 1,
-    ]
+def _results(
+    weights: Weights, layers: Sequence[Layer], *, spec: FilterdbSpec, context: Context, store: LayerStore
+) -> tuple[dict[str, LayerResult], int]:
+    """The result of every layer, and how many of them an earlier attempt had finished."""
+    found: dict[str, LayerResult] = {}
+    for layer in layers:
+        kept = store.get(layer.name)
+        try:
+            if kept is not None:
+                found[layer.name] = LayerResult.from_bytes(kept)
+        except ValueError:
+            context.log(f"The kept result of {layer.name} is damaged and is computed again.", level="warning")
+    taken_over = len(found)
+    if taken_over:
+        context.log(f"{taken_over} of {len(layers)} layers were finished by an earlier attempt.")
+    context.checkpoint(taken_over, len(layers))
+    pictures = max(4, min(MOST_PICTURES, MOST_PICTURES_OF_ALL // len(layers)))
+    missing = [layer.name for layer in layers if layer.name not in found]
+    for layer, weight in weights.iter(missing):
+        result = analyse_layer(weights, layer, weight, sparsity_eps=spec.sparsity_eps, pictures=pictures)
+        store.put(layer.name, result.to_bytes())
+        found[layer.name] = result
+        context.checkpoint(len(found), len(layers), layer.name)
+    return found, taken_over
+
+
+def analyse_layer(
+    weights: Weights, layer: Layer, weight: Array, *, sparsity_eps: float, pictures: int = 0
+) -> LayerResult:
+    """Quality and statistics of one layer as stored and, where a batch norm follows it, folded."""
+    views: dict[View, LayerView] = {"stored": _view(layer, weight, sparsity_eps=sparsity_eps)}
+    chosen = _pictures(weight, most=pictures) if len(layer.kernel) == 2 and keeps_statistics(layer.kernel) else ()
+    if layer.batch_norm is not None:
+        views["folded"] = _view(layer, weights.folded(layer, weight), sparsity_eps=sparsity_eps)
+    return LayerResult(views=views, pictures=chosen)
+
+
+def _view(layer: Layer, weight: Array, *, sparsity_eps: float) -> LayerView:
+    quality = layer_quality(by_outputs(layer, weight), sparsity_eps=sparsity_eps, name=layer.name)
+    if not keeps_statistics(layer.kernel):
+        return LayerView(quality=quality, sums=None)
+    statistics = FilterStatistics.of_layer(weight, sparsity_eps=sparsity_eps, name=layer.name)
+    return LayerView(quality=quality, sums=statistics.to_bytes())
+
+
+def _pictures(weight: Array, *, most: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Up to `most` evenly spaced filters of a (out, in, kh, kw) weight as small whole numbers."""
+    filters = weight.reshape(-1, math.prod(weight.shape[2:]))
+    numbers = np.unique(np.linspace(0, len(filters) - 1, min(most, len(filters))).round().astype(np.int64))
+    chosen = filters[numbers].astype(np.float64)
+    peaks = np.abs(chosen).max(axis=1, keepdims=True)
+    scaled = np.rint(127 * chosen / np.where(peaks == 0, 1, peaks)).astype(np.int64)
+    return tuple((int(number), tuple(taps)) for number, taps in zip(numbers, scaled.tolist(), strict=True))
+
+
+def by_outputs(layer: Layer, weight: Array) -> Array:
+    """The weight as (out, in/groups, …), also that of a transposed convolution, which is stored as (in, out/groups, …).
+
+    Where nothing says into how many groups it is divided, it counts as one.
+    """
+    if not layer.is_transposed:
+        return weight
+    groups = layer.groups or 1
+    inputs, outputs, *kernel = weight.shape
+    grouped = weight.reshape(groups, inputs // groups, outputs, *kernel)
+    return grouped.swapaxes(1, 2).reshape(groups * outputs, inputs // groups, *kernel)
