@@ -1,45 +1,74 @@
-"""Layers of several models over depth."""
+"""One number of the layers of several models over depth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
-from hubapp.charts.frame import DASHES, MARKERS, SERIES, Figure, axis, empty, figure
-from hubapp.charts.rows import LayerRow
+from hubapp.charts.frame import DASHES, MARKERS, MUTED, SERIES, Figure, axis, empty, figure
 
 
-def entropy_over_depth(models: Mapping[str, Sequence[LayerRow]]) -> Figure:
-    """Variance entropy over its randomness threshold, by depth: a line for each model; above 1 a layer is random."""
-    columns = ("Model", "Layer", "Depth", "Variance entropy", "Threshold")
+@dataclass(frozen=True, kw_only=True)
+class DepthLine:
+    """A number of each layer of one model: layer, depth (0 first … 1 last), value (None where it is not known)."""
+
+    name: str
+    points: Sequence[tuple[str, float, float | None]]
+
+
+def over_depth(
+    lines: Sequence[DepthLine],
+    *,
+    title: str,
+    nothing: str,
+    is_log: bool = False,
+    marks: Sequence[float] = (),
+    tickformat: str = "",
+) -> Figure:
+    """A line for each model; `marks` are levels that mean something, such as 1 for "random" or the bounds of a band.
+
+    title    of the value's axis, unit included
+    nothing  the sentence that stands in place of the chart where no model has a value
+    """
+    columns = ("Model", "Layer", "Depth", title)
     traces, table = [], []
-    for place, (name, rows) in enumerate(models.items()):
-        known = [row for row in rows if row["variance_entropy"] is not None and row["randomness_threshold"]]
-        ratios = [(row["variance_entropy"] or 0.0) / (row["randomness_threshold"] or 1.0) for row in known]
+    for place, line in enumerate(lines):
+        known = sorted((point for point in line.points if point[2] is not None), key=lambda point: point[1])
+        if is_log:
+            known = [point for point in known if (point[2] or 0) > 0]
+        if not known:
+            continue
         look = place % len(SERIES)
         traces.append(
             go.Scatter(
-                x=[row["depth"] for row in known],
-                y=ratios,
-                text=[row["layer"] for row in known],
-                name=name,
+                x=[depth for _, depth, _ in known],
+                y=[value for *_, value in known],
+                text=[layer for layer, *_ in known],
+                name=line.name,
                 mode="lines+markers",
                 line={"color": SERIES[look], "width": 1.5, "dash": DASHES[look]},
-                marker={"color": SERIES[look], "symbol": MARKERS[look], "size": 7},
-                hovertemplate="<b>%{text}</b><br>%{y:.2f} of the threshold<extra>%{fullData.name}</extra>",
+                marker={"color": SERIES[look], "symbol": MARKERS[look], "size": 6},
+                hovertemplate="<b>%{text}</b><br>%{y:.3g}<extra>%{fullData.name}</extra>",
             )
         )
-        table += [
-            (name, row["layer"], row["depth"], row["variance_entropy"], row["randomness_threshold"]) for row in known
-        ]
+        table += [(line.name, *point) for point in known]
     if not table:
-        return empty("None of these models has 3 × 3 layers that were looked at.", columns=columns)
+        return empty(nothing, columns=columns)
+    scale: dict[str, Any] = {"type": "log", "exponentformat": "power"} if is_log else {"rangemode": "tozero"}
+    dashed = {"color": MUTED, "width": 1, "dash": "dot"}
     return figure(
         traces,
         columns=columns,
         rows=table,
+        height=320,
         xaxis=axis("Depth (0 first, 1 last layer)", range=[-0.03, 1.03]),
-        yaxis=axis("Variance entropy / randomness threshold", rangemode="tozero"),
+        yaxis=axis(title, **scale, **({"tickformat": tickformat} if tickformat else {})),
+        shapes=[
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": mark, "y1": mark, "line": dashed}
+            for mark in marks
+        ],
         showlegend=True,
     )

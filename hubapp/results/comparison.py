@@ -12,7 +12,7 @@ from hubapp.catalog.models import Dataset, Model
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from hubapp.results.ranking import Place, pairs_of
-from hubapp.results.selectors import HEAVY, Column, outcome_list, ranking_columns, score_of
+from hubapp.results.selectors import HEAVY, Column, outcome_list, outcomes_visible_to, ranking_columns, score_of
 from workers.kit import METRICS, UserError
 
 LEAST, MOST = 2, 6
@@ -53,6 +53,7 @@ class Comparison:
 
     models: list[Model]
     filters: list[Outcome | None]
+    weights: list[Outcome | None]
     datasets: list[DatasetComparison]
 
     @property
@@ -89,6 +90,21 @@ def models_compared(slugs: Sequence[str], *, user: Person = None) -> list[Model]
     return [by_slug[slug] for slug in wanted]
 
 
+def outcomes_compared(
+    models: Sequence[Model], kind: str, *, user: Person, with_tables: bool = False
+) -> list[Outcome | None]:
+    """The newest outcome of each model's current revision under one analysis, in the models' order; one query.
+
+    Their tables are read only where they are asked for: they can be large.
+    """
+    rows = outcomes_visible_to(user).filter(
+        kind=kind, archived_at__isnull=True, revision__in=[model.current_revision_id for model in models]
+    )
+    rows = rows.order_by("revision_id", "-created_at").distinct("revision_id").defer("provenance")
+    found = {one.revision_id: one for one in (rows if with_tables else rows.defer("tables"))}
+    return [found.get(model.current_revision_id) for model in models]
+
+
 def slugs_compared(query: QueryDict) -> list[str]:
     """The models that an address names: `?models=a,b`, or the field several times."""
     return [slug.strip() for value in query.getlist("models") for slug in value.split(",") if slug.strip()]
@@ -98,11 +114,10 @@ def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
     """Compare the models of these slugs, in this order. Raises UserError as `models_compared` does."""
     models = models_compared(slugs, user=user)
     revisions = [model.current_revision for model in models if model.current_revision is not None]
-    found = outcome_list("filterdb", user=user, revisions=revisions) if revisions else []
-    filters = {outcome.revision_id: outcome for outcome in found}
     return Comparison(
         models=models,
-        filters=[filters.get(model.current_revision_id) for model in models],
+        filters=outcomes_compared(models, "filterdb", user=user),
+        weights=outcomes_compared(models, "weights", user=user),
         datasets=_datasets(models, [revision.pk for revision in revisions], user),
     )
 

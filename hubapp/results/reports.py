@@ -158,12 +158,14 @@ def report_table(
 ) -> ReportTable:
     """The page of `rows` that the address names, sorted by its `?sort=column` or `?sort=-column`; unknown values last.
 
-    Without a sort the rows keep their order. `sort` and `page` name the parameters, where an address has two tables.
-    Raises UserError for a column that the table does not have.
+    Without a sort the rows keep their order. Columns that no row has are left out, as older versions of an analysis
+    have fewer. `sort` and `page` name the parameters, where an address has two tables. Raises UserError for a column
+    that the table does not have.
     """
+    columns = [column for column in columns if any(column.key in row for row in rows)]
     stated = query.get(sort, "")
     key = stated.removeprefix("-")
-    if key and key not in {column.key for column in columns}:
+    if key and rows and key not in {column.key for column in columns}:
         names = ", ".join(column.key for column in columns)
         raise UserError(f"The table cannot be sorted by {key[:60]!r}. Its columns are {names}.", field=sort)
     ordered = sorted_rows(rows, key, is_descending=stated.startswith("-")) if key else list(rows)

@@ -236,6 +236,7 @@ def compare(request: HttpRequest) -> HttpResponse:
             "models": [model.slug for model in comparison.models],
             "sentence": comparison.sentence,
             "filters": [outcome.summary if outcome else None for outcome in comparison.filters],
+            "weights": [outcome.summary if outcome else None for outcome in comparison.weights],
             "datasets": {
                 compared.dataset.slug: {
                     row.column.key: {

@@ -153,7 +153,7 @@ def filter_report(hub: Hub, tmp_path: Path) -> Outcome:
         },
     )
     model = ModelRef(name="pixels", revision=digest_of("pixels"), files=(str(weights),))
-    outcome = filterdb.run(FilterdbSpec(), LocalContext(model=model))
+    outcome = filterdb.run(FilterdbSpec(), LocalContext(model=model, workdir=tmp_path))
     revision = hub.models["pixels"].current_revision
     assert revision is not None
     return stored("filterdb", outcome, revision, None, tmp_path)

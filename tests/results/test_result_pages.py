@@ -70,18 +70,25 @@ def test_outcome_page_shows_provenance_and_files(client: Client, hub: Any) -> No
     assert "attachment" in file["Content-Disposition"]
 
 
-def test_charts_are_valid_and_never_change(client: Client, filter_report: Any) -> None:
+def test_charts_are_valid_and_never_change(client: Client, hub: Any) -> None:
+    outcome = hub.outcomes["pixels", "fewshot"]
+    page = client.get(outcome.get_absolute_url()).content.decode()
+    url = f"/outcomes/{outcome.pk}/charts/accuracy.json"
+    assert url in page
+    response = client.get(url)
+    figure = response.json()
+    go.Figure(data=figure["data"], layout=figure["layout"])
+    assert figure["data"]
+    assert "immutable" in response["Cache-Control"]
+    assert client.get(url, headers={"If-None-Match": response["ETag"]}).status_code == 304
+    assert client.get(f"/outcomes/{outcome.pk}/charts/nonsense.json").status_code == 404
+
+
+def test_an_outcome_shows_the_report_of_its_kind(client: Client, filter_report: Any) -> None:
     page = client.get(filter_report.get_absolute_url()).content.decode()
-    for name in ("health", "sparsity", "variance", "basis", "coefficients"):
-        url = f"/outcomes/{filter_report.pk}/charts/{name}.json"
-        assert url in page
-        response = client.get(url)
-        figure = response.json()
-        go.Figure(data=figure["data"], layout=figure["layout"])
-        assert figure["data"]
-        assert "immutable" in response["Cache-Control"]
-        assert client.get(url, headers={"If-None-Match": response["ETag"]}).status_code == 304
-    assert client.get(f"/outcomes/{filter_report.pk}/charts/nonsense.json").status_code == 404
+    assert f"/filters/pixels/?outcome={filter_report.pk}" in page
+    assert "Table “" not in page
+    assert client.get(f"/outcomes/{filter_report.pk}.json").json()["tables"]["layers"]["rows"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,6 @@ def test_charts_are_valid_and_never_change(client: Client, filter_report: Any) -
     [
         "/datasets/digits/ranking/chart.json?by=knn",
         "/datasets/digits/fewshot/chart.json?metric=auroc",
-        "/compare/charts/filters.json?models=pixels,noise",
     ],
 )
 def test_charts_of_pages_draw(client: Client, filter_report: Any, url: str) -> None:
