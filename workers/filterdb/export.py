@@ -107,7 +107,7 @@ def filter_batches(layer: Layer, weight: npt.NDArray[Any], *, view: str) -> Iter
     taps = math.prod(layer.kernel)
     inputs = weight.shape[1]
     filters = weight.reshape(-1, taps)
-    schema = pyarrow.schema([(column.name, column.type) for column in filter_columns_of(layer.kernel)])
+    schema = schema_of(filter_columns_of(layer.kernel))
     step = max(1, _BLOCK_WEIGHTS // taps)
     for start in range(0, len(filters), step):
         block = np.ascontiguousarray(filters[start : start + step], dtype=np.float32)
