@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from workers.sources.formats.safetensors_file import natural_key
 from workers.sources.layer_kinds import is_transposed_by_name, parts_of
 
 DEFAULT_EPS = 1e-5
@@ -100,33 +101,52 @@ def pairs_by_names(convolutions: Sequence[str], shapes: Mapping[str, tuple[int, 
 
     A pair needs names that belong together ("conv1" and "bn1", "0" and "1" of one sequence, "conv" and "conv.norm")
     and a batch norm as long as the convolution has outputs. It must hold wherever the same names occur: in nets that
-    normalise before they convolve, the lengths agree in some blocks and not in others. A batch norm that two
-    convolutions could claim belongs to none.
+    normalise before they convolve, the lengths agree in some blocks and not in others. There "conv1" goes with "bn2".
+    A batch norm that two convolutions could claim belongs to none.
     """
     modules = modules_of(shapes)
     if not modules:
         return {}
     paths = {name: parts_of(name).module for name in convolutions}
     inside = _children(paths.values(), modules)
-    is_sorted = list(shapes) == sorted(shapes)
-    places = {name: place for place, name in enumerate(shapes)}
-    claims: dict[str, Module] = {}
-    failures: set[tuple[str, str]] = set()
-    for name, path in paths.items():
-        module = next((modules[one] for one in _candidates(path, inside) if one in modules), None)
-        if module is None:
-            continue
-        is_before = not is_sorted and module.place < places[name]
-        if module.size in _outputs(name, shapes[name]) and not is_before:
-            claims[name] = module
-        else:
-            failures.add(_pattern(path, module.path))
-    held = Counter(module.path for module in claims.values())
-    return {
+    claims = {
         name: module
-        for name, module in claims.items()
-        if held[module.path] == 1 and _pattern(paths[name], module.path) not in failures
+        for name, path in paths.items()
+        if (module := next((modules[one] for one in _candidates(path, inside) if one in modules), None)) is not None
     }
+    places = {name: place for place, name in enumerate(shapes)}
+    has_order = list(shapes) not in (sorted(shapes), sorted(shapes, key=natural_key))
+    kept, shifted = _proven(claims, paths, shapes, places if has_order else None)
+    # Blocks that normalise first number the batch norm after "conv1" as that of "conv2".
+    later = {
+        name: module
+        for name, path in paths.items()
+        if _numbered_key(path) in shifted
+        and (module := next((modules[one] for one in _next_numbered(path) if one in modules), None)) is not None
+    }
+    kept |= _proven(later, paths, shapes, None)[0]
+    held = Counter(module.path for module in kept.values())
+    return {name: module for name, module in kept.items() if held[module.path] == 1}
+
+
+def _proven(
+    claims: Mapping[str, Module],
+    paths: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    places: Mapping[str, int] | None,
+) -> tuple[dict[str, Module], set[str]]:
+    """The claims that hold wherever their names occur, and the blocks in which equal numbers do not belong together.
+
+    places  of the tensors in the files, where these keep the order of the modules: a batch norm comes after its
+            convolution
+    """
+    failures: set[str] = set()
+    for name, module in claims.items():
+        fits = module.size in _outputs(name, shapes[name])
+        if not fits or (places is not None and module.place < places[name]):
+            failures.add(_key(paths[name], module.path))
+    kept = {name: module for name, module in claims.items() if _key(paths[name], module.path) not in failures}
+    return kept, failures
 
 
 def folded(
@@ -164,11 +184,31 @@ def _outputs(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], shape[1]) if is_transposed_by_name(name) else (shape[0],)
 
 
-def _pattern(path: str, module: str) -> tuple[str, str]:
-    return _NUMBERS.sub("#", path), _NUMBERS.sub("#", module)
+def _key(path: str, module: str) -> str:
+    """What must hold everywhere or nowhere: a pair of names in blocks of one kind, or all equal numbers there."""
+    last, norm = _split(path)[2], _split(module)[2]
+    if not last.isdecimal() and _number_of(last) and _number_of(last) == _number_of(norm):
+        return _numbered_key(path)
+    return f"{_NUMBERS.sub('#', _split(path)[0])} {last} {_NUMBERS.sub('#', _split(module)[0])} {norm}"
 
 
-def _children(paths: Iterator[str] | Any, modules: Mapping[str, Module]) -> dict[str, tuple[set[str], set[str]]]:
+def _numbered_key(path: str) -> str:
+    return f"{_NUMBERS.sub('#', _split(path)[0])} numbered"
+
+
+def _number_of(last: str) -> str:
+    return last[len(last.rstrip("0123456789")) :]
+
+
+def _next_numbered(path: str) -> Iterator[str]:
+    head, separator, last = _split(path)
+    number = _number_of(last)
+    if number and not last.isdecimal():
+        following = f"{last[: -len(number)]}{int(number) + 1}"
+        yield from (f"{head}{separator}{one}" for one in _renamed(following))
+
+
+def _children(paths: Iterable[str], modules: Mapping[str, Module]) -> dict[str, tuple[set[str], set[str]]]:
     """Of every parent: the last parts of the convolutions and of the batch norms that lie in it."""
     found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for path in paths:
@@ -193,9 +233,11 @@ def _candidates(path: str, inside: Mapping[str, tuple[set[str], set[str]]]) -> I
     if last.isdecimal():
         yield f"{head}{separator}{int(last) + 1}"
         upper, upper_separator, parent = _split(head)
-        # The last of a sequence of convolutions ("conv1.6" and "bn1"), and lists side by side ("convs.0" and "bns.0").
+        # The last of a sequence ("conv1.6" and "bn1", "0.3" and "1"), and lists side by side ("convs.0" and "bns.0").
         if all(not one.isdecimal() or int(one) <= int(last) for one in convolutions):
             yield from (f"{upper}{upper_separator}{one}" for one in _renamed(parent))
+            if parent.isdecimal():
+                yield f"{upper}{upper_separator}{int(parent) + 1}"
         yield from (f"{upper}{upper_separator}{one}{separator}{last}" for one in _renamed(parent))
         return
     yield from (f"{path}{mark}{word}" for mark in (".", "/") for word in _LONE)

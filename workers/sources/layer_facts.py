@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,7 +37,7 @@ class Layer:
     kernel         (3, 3), (7,), (3, 3, 3) …; () for matrices
     is_transposed  a transposed convolution, whose shape is (in, out/groups, …)
     groups         None where neither a graph nor the neighbours' sizes say it
-    is_depthwise   one input channel for each output channel
+    is_depthwise   one input channel for each output channel, more than one of them
     position       place among the model's layers, from 0, in the order of the files
     depth          0 first … 1 last: rank of its level among the levels that hold a layer of the same family
                    (convolutions, matrices); 0 where there is one level
@@ -145,7 +146,7 @@ def _layers(found: Sequence[_Found], headers: Sequence[TensorHeader], config: Ma
     depths: dict[str, tuple[float, DepthSource]] = {}
     for family in (convolutions, [one for one in found if one.kind not in CONVOLUTIONS.values()]):
         depths |= _depths(family)
-    first = convolutions[0].header.name if convolutions else ""
+    grey = _grey(convolutions)
     outputs = {parts_of(one.header.name).module: one.header.shape[0] for one in convolutions}
     layers = []
     for position, one in enumerate(found):
@@ -155,7 +156,7 @@ def _layers(found: Sequence[_Found], headers: Sequence[TensorHeader], config: Ma
         bias = shapes.get(_bias_name(name), ()) if is_convolution else ()
         is_transposed = is_convolution and _is_transposed(one, bias[0] if len(bias) == 1 else None, norm)
         groups = _groups(one, is_transposed=is_transposed, bias=bias, norm=norm, outputs=outputs)
-        is_depthwise = is_convolution and _is_depthwise(one, groups, is_first=name == first)
+        is_depthwise = is_convolution and _is_depthwise(one, groups, is_grey=name == grey)
         depth, source = depths[name]
         layers.append(
             Layer(
@@ -237,12 +238,24 @@ def _before(module: str, outputs: Mapping[str, int]) -> int | None:
     return outputs.get(f"{head}{int(number) - 1}") if number and int(number) > 0 else None
 
 
-def _is_depthwise(one: _Found, groups: int | None, *, is_first: bool) -> bool:
-    """One input for each output: by the graph, else by the shape, but for a net's first layer (a grey picture)."""
+def _grey(convolutions: Sequence[_Found]) -> str:
+    """The convolution that reads pictures or sounds of one channel, by name; "" if none seems to.
+
+    That is the first one, unless it sees single points, is called depthwise, or another one reads colours.
+    """
+    if not convolutions or any(one.header.shape[1] == 3 for one in convolutions):
+        return ""
+    name, shape = convolutions[0].header.name, convolutions[0].header.shape
+    is_first = shape[1] == 1 and any(size > 1 for size in shape[2:])
+    return name if is_first and not re.search(r"dw|depth_?wise", name, re.IGNORECASE) else ""
+
+
+def _is_depthwise(one: _Found, groups: int | None, *, is_grey: bool) -> bool:
+    """One input for each output, more than one of them: by the graph, else by the shape."""
     first, second = one.header.shape[:2]
     if groups is not None:
         return groups > 1 and second == 1
-    return second == 1 and first > 1 and not is_first
+    return second == 1 and first > 1 and not is_grey
 
 
 def _batch_norm(
