@@ -5,6 +5,7 @@ The rank finds what a merged LoRA leaves: a difference of low rank under the rou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ _LOW_RANK_SHARE = 0.25
 class MatrixDifference:
     """The difference Δ = W − B of a tensor W to its base B, as a matrix (outputs, inputs · taps).
 
-    relative_norm   ‖Δ‖ / ‖B‖ (Frobenius), None where B is all zero
+    base_norm, difference_norm  ‖B‖ and ‖Δ‖ (Frobenius)
+    relative_norm   ‖Δ‖ / ‖B‖, None where B is all zero
     cosine          of the flattened W and B, None where one is all zero
     sign_agreement  share of entries whose signs are equal (zero is a sign of its own)
     changed_share   share of entries that differ at all, both rounded to the coarser of the two number types
@@ -43,6 +45,8 @@ class MatrixDifference:
     note            what was left out and why
     """
 
+    base_norm: float
+    difference_norm: float
     relative_norm: float | None
     cosine: float | None
     sign_agreement: float
@@ -107,6 +111,8 @@ def matrix_difference(base: Array, tuned: Array, *, base_dtype: str, tuned_dtype
     edge = float(np.sqrt(sums.widest_row) + np.sqrt(column_noise.max()))
     norms = sums.base * sums.tuned
     known: dict[str, Any] = {
+        "base_norm": math.sqrt(sums.base),
+        "difference_norm": math.sqrt(sums.difference),
         "relative_norm": float(np.sqrt(sums.difference / sums.base)) if sums.base > 0 else None,
         "cosine": float(np.clip(sums.product / np.sqrt(norms), -1, 1)) if norms > 0 else None,
         "sign_agreement": sums.agree / base.size,
@@ -153,8 +159,9 @@ def _rounding_variance(values: Floats, dtype: str) -> Floats:
     if bits is None:
         return np.zeros_like(values)
     _fraction, exponent = np.frexp(values)
-    ulp = np.where(values == 0, 0.0, np.ldexp(np.ones_like(values), exponent - 1 - bits))
-    return ulp * ulp / 12
+    ulp: Floats = np.where(values == 0, 0.0, np.ldexp(np.ones_like(values), exponent - 1 - bits))
+    variance: Floats = ulp * ulp / 12
+    return variance
 
 
 def _rounded(values: Floats, dtype: str) -> Floats:
@@ -170,8 +177,8 @@ def _rounded(values: Floats, dtype: str) -> Floats:
 
 def _largest_square(before: Array, after: Array) -> float:
     """σ₁² of the difference by the power method from a fixed start, without the Gram matrix."""
-    vector: Floats = np.random.default_rng(0).standard_normal(before.shape[1])
-    vector /= float(np.linalg.norm(vector))
+    vector: Floats = np.random.default_rng(0).standard_normal((before.shape[1],))
+    vector = vector / np.linalg.norm(vector)
     square = 0.0
     for _ in range(_POWER_ITERATIONS):
         image = np.zeros_like(vector)

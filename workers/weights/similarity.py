@@ -42,6 +42,23 @@ class RoleSimilarity:
     relative_distance: Floats
     lora_shares: dict[tuple[int, int], tuple[float, ...]]
 
+    def to_json(self) -> dict[str, Any]:
+        """What cannot be worked out again, as JSON values."""
+        return {"gram": self.gram.tolist(), "shares": [[*pair, *of] for pair, of in self.lora_shares.items()]}
+
+    @classmethod
+    def from_json(cls, content: Any) -> RoleSimilarity:
+        """Read what `to_json` made; raises ValueError for everything else."""
+        try:
+            gram = np.array(content["gram"], dtype=np.float64)
+            shares = {(int(row[0]), int(row[1])): tuple(float(of) for of in row[2:]) for row in content["shares"]}
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"not the likeness of a role: {error}") from error
+        if gram.ndim != 2 or gram.shape[0] != gram.shape[1]:
+            raise ValueError("not the likeness of a role: the inner products are not square")
+        cosine, distance = likeness(gram)
+        return cls(gram=gram, cosine=cosine, relative_distance=distance, lora_shares=shares)
+
 
 def role_similarity(stack: Array, *, matrix: tuple[int, int], seed: int = 0) -> RoleSimilarity:
     """Likeness of L tensors, given flattened as the rows of `stack` (L, rows · columns), which is not changed.

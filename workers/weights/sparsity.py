@@ -37,7 +37,7 @@ class Sparsity:
     dead_columns: int
 
 
-def sparsity(weight: Array, *, eps: float = 0.01) -> Sparsity:
+def weight_sparsity(weight: Array, *, eps: float = 0.01) -> Sparsity:
     """The sparsity of a tensor of at least two axes, (outputs, inputs, kernel …), in one pass of a few MB.
 
     `weight` is finite and not changed. Source of the pattern: Mishra et al., 2021, arXiv 2104.08378. Raises ValueError
