@@ -17,6 +17,7 @@ from hubapp.results import retention
 from hubapp.results.models import Artifact, Outcome
 from hubapp.results.services import file_keep
 from workers.kit import LocalContext, digest_of
+from workers.sources.layer_store import LayerStore
 
 DAY = 86_400
 
@@ -54,6 +55,19 @@ def test_old_log_lines_orphan_files_and_stale_folders_go(tmp_path: Path, setting
     assert set(LogLine.objects.values_list("job", "level")) == {(ended.pk, "error"), (running.pk, "info")}
     assert {name for name, path in files.items() if path.exists()} == {named, fresh}
     assert (stale.exists(), in_use.exists()) == (False, True)
+
+
+@pytest.mark.django_db
+def test_results_of_layers_that_nobody_asked_for_go(tmp_path: Path, settings: Any) -> None:
+    settings.DATA_DIR, settings.FILES_DIR, settings.FEATURES_DIR = tmp_path, tmp_path / "files", tmp_path / "features"
+    store = LayerStore(settings.FEATURES_DIR, namespace="filterdb", revision="r", spec_digest="s", version="2")
+    for name in ("old", "fresh"):
+        store.put(name, b"x")
+    files = {path: path.read_bytes() for path in (tmp_path / "features").rglob("*") if path.is_file()}
+    old = next(iter(files))
+    os.utime(old, (time.time() - 9 * DAY,) * 2)
+    assert retention.run(retention.RetentionSpec(), LocalContext()).summary["files"] == 1
+    assert {path for path in files if path.exists()} == set(files) - {old}
 
 
 @pytest.mark.django_db(transaction=True)
