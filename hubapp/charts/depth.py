@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hubapp.charts.frame import DASHES, MARKERS, MUTED, SERIES, Figure, axis, empty, figure
+from hubapp.charts.lineage import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,8 @@ def over_depth(
             go.Scatter(
                 x=[depth for _, depth, _ in known],
                 y=[value for *_, value in known],
-                text=[layer for layer, *_ in known],
-                name=line.name,
+                text=[plain(layer) for layer, *_ in known],
+                name=plain(line.name),
                 mode="lines+markers",
                 line={"color": SERIES[look], "width": 1.5, "dash": DASHES[look]},
                 marker={"color": SERIES[look], "symbol": MARKERS[look], "size": 6},

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from hubapp.charts.frame import HIGH, INK, LOW, MUTED, PAPER, SERIES, ZERO, Figure, axis, empty, figure
+from hubapp.charts.lineage import plain
 from hubapp.charts.rows import BinRow, ComponentRow, LayerRow
 
 VERDICT_LOOK = {
@@ -17,7 +18,7 @@ VERDICT_LOOK = {
     "not assessable": (MUTED, "circle-open"),
 }
 DEPTH = "Depth in the network (0 first layer, 1 last)"
-NOTHING = "This model has no 3 × 3 layers to show."
+NOTHING = "This model has no such layers to show."
 
 
 def _name(component: int) -> str:
@@ -62,7 +63,7 @@ def layer_health(rows: Sequence[LayerRow]) -> Figure:
             go.Scatter(
                 x=[row["depth"] for row in chosen],
                 y=[row["variance_entropy"] for row in chosen],
-                text=[row["layer"] for row in chosen],
+                text=[plain(row["layer"]) for row in chosen],
                 name=verdict,
                 legendgroup=verdict,
                 mode="markers",
@@ -74,7 +75,7 @@ def layer_health(rows: Sequence[LayerRow]) -> Figure:
             go.Scatter(
                 x=[row["depth"] for row in chosen],
                 y=[0] * len(chosen),
-                text=[row["layer"] for row in chosen],
+                text=[plain(row["layer"]) for row in chosen],
                 yaxis="y2",
                 legendgroup=verdict,
                 showlegend=False,
@@ -108,7 +109,7 @@ def sparsity_over_depth(rows: Sequence[LayerRow]) -> Figure:
     trace = go.Scatter(
         x=[row["depth"] for row in known],
         y=[row["sparsity"] for row in known],
-        text=[row["layer"] for row in known],
+        text=[plain(row["layer"]) for row in known],
         mode="lines+markers",
         line={"color": SERIES[0], "width": 1.5},
         marker={"color": SERIES[0], "size": 7},

@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hubapp.charts.frame import DASHES, INK, MARKERS, MUTED, SERIES, Figure, axis, empty, figure
+from hubapp.charts.lineage import plain
 
 DEPTH = "Depth in the network (0 first layer, 1 last)"
 RANGE_OF_DEPTH = [-0.03, 1.03]
@@ -65,7 +66,7 @@ def alpha_over_depth(rows: Sequence[Row]) -> Figure:
         go.Scatter(
             x=[row["depth"] for row in of_kind],
             y=[row["alpha"] for row in of_kind],
-            text=[row["layer"] for row in of_kind],
+            text=[plain(row["layer"]) for row in of_kind],
             customdata=[[_near(row.get("ks_distance"))] for row in of_kind],
             name=kind,
             mode="markers",
@@ -118,7 +119,7 @@ def norms_over_depth(rows: Sequence[Row]) -> Figure:
                 go.Scatter(
                     x=[row["depth"] for row in of_kind],
                     y=[row[key] for row in of_kind],
-                    text=[row["layer"] for row in of_kind],
+                    text=[plain(row["layer"]) for row in of_kind],
                     yaxis=f"y{suffix}",
                     name=kind,
                     legendgroup=kind,

@@ -97,12 +97,6 @@ DIFFERENCE = (
     TableColumn(key="sign_agreement", title="Signs equal", digits=4, meaning="Share of weights that kept their sign."),
     TableColumn(key="changed_share", title="Changed", digits=4, meaning="Share of weights that differ at all."),
     TableColumn(
-        key="stable_rank",
-        title="Stable rank of the difference",
-        digits=1,
-        meaning="‖Δ‖² / σ₁²: how many directions carry the change.",
-    ),
-    TableColumn(
         key="stable_rank_of_difference",
         title="Stable rank of the difference",
         digits=1,
@@ -123,4 +117,44 @@ DIFFERENCE = (
         meaning="Whether all but a few directions are rounding, as a merged LoRA leaves it.",
     ),
     TableColumn(key="note", title="Note", look="wide"),
+)
+EXPERTS = (
+    TableColumn(key="layer", title="Layer", look="code"),
+    DEPTH,
+    TableColumn(key="experts", title="Experts", look="whole"),
+    TableColumn(
+        key="effective_experts",
+        title="Effective experts",
+        digits=1,
+        meaning="As many as there are where all are orthogonal, 1 where all are equal up to scale.",
+    ),
+    TableColumn(
+        key="mean_cosine", title="Mean cosine", meaning="Over pairs of whole experts: 0 has nothing in common."
+    ),
+    TableColumn(key="max_cosine", title="Largest cosine", meaning="Of the two experts that are most alike."),
+    TableColumn(key="dead_experts", title="Dead", look="whole", meaning="Experts whose weights are all zero."),
+    TableColumn(key="router", title="Router", look="code", meaning="The tensor that chooses experts."),
+    TableColumn(key="router_norm_mean", title="Router norm", meaning="Mean length of the router's vectors."),
+    TableColumn(
+        key="router_norm_spread",
+        title="Spread",
+        meaning="Standard deviation of those lengths over their mean: near 0 no expert is preferred by its length.",
+    ),
+    TableColumn(key="shared_experts", title="Shared", look="whole", meaning="Tensors that every input goes through."),
+    TableColumn(key="layout", title="Layout", look="text", meaning="Fused: one tensor holds all experts."),
+)
+SPARSITY = (
+    LAYER,
+    KIND,
+    DEPTH,
+    TableColumn(key="values", title="Weights", look="whole"),
+    TableColumn(key="zero_share", title="Zero", meaning="Share of weights that are exactly zero."),
+    TableColumn(key="near_zero_share", title="Near zero", meaning="Share of weights below 1% of the tensor's largest."),
+    TableColumn(
+        key="two_of_four",
+        title="2 of 4",
+        meaning="Share of groups of four inputs of which at most two are not zero, as sparse tensor cores want it.",
+    ),
+    TableColumn(key="dead_rows", title="Dead outputs", look="whole", meaning="Outputs with weights near zero only."),
+    TableColumn(key="dead_columns", title="Dead inputs", look="whole", meaning="Inputs with weights near zero only."),
 )
