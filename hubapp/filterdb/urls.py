@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 import hubapp.ui.converters  # noqa: F401 (registers "name")
-from hubapp.filterdb.views import data, db, model
+from hubapp.filterdb.views import compare, data, db, model
 from hubapp.ui.pages import page_paths
 
 app_name = "filterdb"
@@ -18,4 +18,6 @@ urlpatterns = [
     path("filter-data/schema.json", data.layers_schema, name="layers_schema"),
     *page_paths("filters/<name:slug>/", model.model_filters, name="model_filters"),
     path("filter-reports/<uuid:pk>/<slug:name>.json", model.model_chart, name="model_chart"),
+    *page_paths("compare/filters/", compare.compare_filters, name="compare_filters"),
+    path("compare/filters/charts/<slug:name>.json", compare.compare_filters_chart, name="compare_filters_chart"),
 ]

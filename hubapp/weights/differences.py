@@ -76,7 +76,9 @@ def bases_offered(model: Model, user: Person) -> list[Base]:
     names = [relative.name for relative in lineage_brief(model, user).bases]
     here = Model.objects.visible_to(user).filter(slug__in=names, current_revision__is_local=True)
     offered = [Base(value=slug, words=f"{title}, its base") for slug, title in here.values_list("slug", "title")]
-    others = Revision.objects.filter(model=model, is_local=True, error_message="").exclude(pk=model.current_revision_id)
+    others = Revision.objects.filter(model=model, is_local=True, error_message="")
+    if model.current_revision is not None:
+        others = others.exclude(digest=model.current_revision.digest)
     for revision in others.order_by("-created_at")[:MOST_SHOWN]:
         when = f"{revision.created_at:%-d %B %Y}"
         offered.append(
