@@ -18,7 +18,7 @@ class LowRank:
     """One row: the least rank that keeps a share of the energy Σλ.
 
     energy           the share asked for
-    rank             the least r with λ₁ + … + λ_r ≥ energy · Σλ; 0 for a zero matrix
+    rank             the least r with λ₁ + … + λ_r ≥ energy · Σλ, up to rounding; 0 for a zero matrix
     relative_error   ‖W − W_r‖ / ‖W‖ in the Frobenius norm, √(1 − kept share): the best of all matrices of rank r
     parameters       of the two factors, r · (N + M)
     parameters_full  N · M
@@ -55,7 +55,8 @@ def low_rank_table(
     full = found.rows * found.columns
     rows = []
     for energy in energies:
-        rank = int(np.argmax(left <= (1.0 - energy) * total)) + 1 if total > 0 else 0
+        allowed = max((1.0 - energy) * total, found.error * falling.size)
+        rank = int(np.argmax(left <= allowed)) + 1 if total > 0 else 0
         parameters = rank * (found.rows + found.columns)
         rows.append(
             LowRank(

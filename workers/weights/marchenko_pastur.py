@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 BANDWIDTH = 0.1
 _POINTS = 1000
 _LEAST_DENSITY = 0.01
+# A density of few eigenvalues has a flat peak: its first point is taken, not the one that rounding favours.
+_FLAT = 1e-12
 _IMPOSSIBLE = 1000.0  # residual at every point, where the law does not reach the peak of the density
 
 
@@ -111,6 +113,6 @@ def _errors(sigmas: Floats, *, x: Floats, y: Floats, aspect: float) -> Floats:
     inside = np.sqrt(np.maximum((high - x) * (x - low), 0.0))
     law = np.divide(inside, 2.0 * math.pi * variances * x * aspect**2, out=np.zeros_like(inside), where=x > 0)
     errors = ((law - y) ** 2).sum(axis=1)
-    peak = x[int(np.argmax(y))]
+    peak = x[int(np.argmax(y >= y.max() * (1.0 - _FLAT)))]
     is_impossible = (high < peak) | (high > x[-1]) | (low > peak)
     return np.asarray(np.where(is_impossible[:, 0], _IMPOSSIBLE**2 * x.size, errors))

@@ -23,7 +23,7 @@ Method = Literal["gram", "svd", "gram and svd"]
 # WeightWatcher 0.7.7 multiplies each slice of a convolution by √(1/2), whatever the kernel: its √(k²/2) is for slices
 # that are not pooled.
 CONVOLUTION_SCALE = math.sqrt(0.5)
-MAX_COLUMNS = 16_384  # of one matrix: its Gram matrix has 2 GiB there, its eigenvalues take minutes on one core
+MAX_COLUMNS = 16_384  # of one matrix: the Gram matrix and its work space have 4 GiB there, and take minutes on one core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +72,14 @@ def matrices_of(weight: npt.ArrayLike, *, kind: str) -> list[Array]:
     """The matrices that a weight consists of, each (N, M) with N ≥ M, as views in its own precision, not scaled.
 
     A convolution (out, in/groups, *kernel) gives one matrix for each tap of its kernel; a stack of experts
-    (experts, …, …) one for each expert; every other weight one, with all axes but the first taken together. A vector
-    is a matrix of one column. `kind` is that of a `workers.sources.layers.Layer`. Raises UserError for scalars and
-    for weights without values.
+    (experts, …, …) one for each expert; every other weight one, with all axes but the first (of an embedding: all but
+    the last) taken together. A vector is a matrix of one column. `kind` is that of `workers.sources.layers.Layer`.
+    Raises UserError for scalars and for weights without values.
     """
     values = np.asarray(weight)
     rows, columns, count = _sizes(values.shape, kind=kind)
     if count == 1:
-        matrices = [values.reshape(len(values), -1)]
+        matrices = [values.reshape(-1, values.shape[-1]) if kind == "embedding" else values.reshape(len(values), -1)]
     elif kind == "expert":
         matrices = list(values.reshape(count, values.shape[1], -1))
     else:
@@ -148,6 +148,8 @@ def _sizes(shape: Sequence[int], *, kind: str) -> tuple[int, int, int]:
         sides, count = (shape[1], math.prod(shape[2:])), shape[0]
     elif len(shape) > 2 and kind.startswith("conv"):
         sides, count = (shape[0], shape[1]), math.prod(shape[2:])
+    elif kind == "embedding":
+        sides, count = (math.prod(shape[:-1]), shape[-1]), 1
     else:
         sides, count = (shape[0], math.prod(shape[1:])), 1
     return max(sides), min(sides), count
