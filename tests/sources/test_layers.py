@@ -371,9 +371,8 @@ from workers.sources.layers import open_weights
 def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+before = peak()
 with open_weights(ModelRef(name="m", revision="r", files=(sys.argv[1],))) as weights:
-    weights.read("small.weight")
-    before = peak()
     total = 0.0
     for layer, array in weights.iter():
         total += float(array[0, 0])

@@ -10,12 +10,17 @@ from typing import Any, Literal
 
 from workers.sources.formats.onnx_outline import outline
 
-Role = Literal["convolution", "matrix", "look-up", "attention", "batched", "recurrent"]
+Role = Literal["convolution", "matrix", "look-up", "attention", "recurrent"]
 
 _CONVOLUTIONS = {"Conv": False, "FusedConv": False, "ConvTranspose": True}
 # Of each operator: the places of its inputs that hold weights, and what they are.
 _ROLES: dict[str, tuple[tuple[int, ...], Role]] = {
     **dict.fromkeys(_CONVOLUTIONS, ((1,), "convolution")),
+    "ConvInteger": ((1,), "convolution"),
+    "QLinearConv": ((3,), "convolution"),
+    "MatMulInteger": ((0, 1), "matrix"),
+    "QLinearMatMul": ((0, 3), "matrix"),
+    "MatMulNBits": ((1,), "matrix"),
     "MatMul": ((0, 1), "matrix"),
     "FusedMatMul": ((0, 1), "matrix"),
     "Gemm": ((0, 1), "matrix"),
@@ -28,7 +33,9 @@ _ROLES: dict[str, tuple[tuple[int, ...], Role]] = {
     "RNN": ((1, 2), "recurrent"),
 }
 # What hands a weight on as it is, or in another layout.
-_PASSING = frozenset({"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"})
+_PASSING = frozenset(
+    {"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout", "DequantizeLinear"}
+)
 _LONGEST_PASS = 8
 DEFAULT_EPS = 1e-5
 
@@ -180,7 +187,7 @@ class _Graph:
             node=name,
             level=level,
             groups=max(_number(node.proto, "group", 1), 1),
-            is_transposed=_CONVOLUTIONS[node.proto.op_type],
+            is_transposed=_CONVOLUTIONS.get(node.proto.op_type, False),
             batch_norm=self._batch_norm(node),
         )
 

@@ -129,7 +129,8 @@ def _kind(header: TensorHeader, use: Use | None, *, is_graphed: bool) -> tuple[K
     if len(shape) != 2:
         return None, f"the graph uses it as {len(shape)}-dimensional ({use.role}), not as one matrix"
     if use.role == "look-up":
-        return "embedding", ""
+        # Tables of relative position biases are looked up too.
+        return ("embedding" if kind_of(name, shape, dtype)[0] else None), ""
     return "attention" if use.role == "attention" else _graph_matrix(name, use), ""
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from workers.kit import UserError
-from workers.sources.formats.onnx_outline import damaged, outline
+from workers.sources.formats.onnx_outline import Span, outline, span_of
 from workers.sources.formats.stored import (
     MAX_DIMENSIONS,
     Array,
@@ -73,14 +73,12 @@ def _varint(handle: BinaryIO) -> int:
 def stored_tensors(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:
     """Initializers in file order, then the constants that feed Conv, Gemm or MatMul, named by the value they produce.
 
-    The message is parsed as a whole (it cannot exceed 2 GB); external data is read from its file one tensor at a time.
-    Raises UserError if the message is damaged or a tensor's bytes do not fit its shape.
+    Values are read one tensor at a time, from the message or from the file of external data. Raises UserError if the
+    message is damaged or a tensor's bytes do not fit its shape.
     """
-    tensors: list[StoredTensor] = []
-    for graph in _graphs(_loaded(path).graph):
-        tensors.extend(_tensor(path, tensor.name, tensor, companions) for tensor in graph.initializer)
-        tensors.extend(_tensor(path, name, tensor, companions) for name, tensor in _weight_constants(graph))
-    return tensors
+    with path.open("rb") as handle:
+        model = _outlined(handle, size=path.stat().st_size, label=path.name)
+    return [_stored(path, name, tensor, companions) for name, tensor in _weights(model)]
 
 
 def listed_tensors(handle: BinaryIO, *, size: int, label: str, part_size: Callable[[str], int]) -> list[Listed]:
@@ -88,7 +86,32 @@ def listed_tensors(handle: BinaryIO, *, size: int, label: str, part_size: Callab
 
     part_size  the size of the file that holds external data, by its path beside this one; raises UserError without it
     """
+    listed = []
+    for stated, tensor in _weights(_outlined(handle, size=size, label=label)):
+        name, shape, dtype = _typed(stated, tensor, label)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            location, offset, count = _place(name, tensor, shape, dtype, label)
+            part = str(part_path(location, label=label))
+            if offset + count > part_size(part):
+                raise cut_off(part)
+        listed.append(Listed(name, shape, dtype.name))
+    return listed
 
+
+def part_names(path: Path) -> set[str]:
+    """The file names of the external data that the initializers lie in."""
+    with path.open("rb") as handle:
+        model = _outlined(handle, size=path.stat().st_size, label=path.name)
+    return {
+        PurePosixPath(str(entry.value)).name
+        for graph in _graphs(model.graph)
+        for tensor in graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+
+
+def _outlined(handle: BinaryIO, *, size: int, label: str) -> Any:
     def check(tensor: Any, raw_bytes: int) -> None:
         if raw_bytes:
             _check_bytes(tensor, raw_bytes, label)
@@ -96,39 +119,13 @@ def listed_tensors(handle: BinaryIO, *, size: int, label: str, part_size: Callab
     if size > MAX_BYTES:
         raise _too_large(label)
     handle.seek(0)
-    model = outline(handle, size=size, label=label, check=check)
-    listed = []
+    return outline(handle, size=size, label=label, check=check)
+
+
+def _weights(model: Any) -> Iterator[tuple[str | bytes, Any]]:
     for graph in _graphs(model.graph):
-        named = [(tensor.name, tensor) for tensor in graph.initializer]
-        for stated, tensor in (*named, *_weight_constants(graph)):
-            name, shape, dtype = _typed(stated, tensor, label)
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                location, offset, count = _place(name, tensor, shape, dtype, label)
-                part = str(part_path(location, label=label))
-                if offset + count > part_size(part):
-                    raise cut_off(part)
-            listed.append(Listed(name, shape, dtype.name))
-    return listed
-
-
-def part_names(path: Path) -> set[str]:
-    """The file names of the external data that the initializers lie in."""
-    return {
-        PurePosixPath(str(entry.value)).name
-        for graph in _graphs(_loaded(path).graph)
-        for tensor in graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-
-
-def _loaded(path: Path) -> Any:
-    if path.stat().st_size > MAX_BYTES:
-        raise _too_large(path.name)
-    try:
-        return onnx.load(str(path), load_external_data=False)
-    except (DecodeError, ValueError) as error:
-        raise damaged(path.name) from error
+        yield from ((tensor.name, tensor) for tensor in graph.initializer)
+        yield from _weight_constants(graph)
 
 
 def _too_large(label: str) -> UserError:
@@ -168,13 +165,11 @@ def _origin(name: str, sources: dict[str, str]) -> str:
     return name
 
 
-def _tensor(path: Path, stated: str | bytes, tensor: Any, companions: dict[str, Path]) -> StoredTensor:
+def _stored(path: Path, stated: str | bytes, tensor: Any, companions: dict[str, Path]) -> StoredTensor:
     name, shape, dtype = _typed(stated, tensor, path.name)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return StoredTensor(name, shape, dtype.name, _external(path, name, tensor, shape, dtype, companions))
-    if tensor.raw_data:
-        _check_bytes(tensor, len(tensor.raw_data), path.name)
-    return StoredTensor(name, shape, dtype.name, partial(_read, path.name, name, tensor))
+    return StoredTensor(name, shape, dtype.name, partial(_read, path, name, span_of(tensor), shape, dtype))
 
 
 def _typed(name: str | bytes, tensor: Any, label: str) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
@@ -212,11 +207,15 @@ def _misfit(name: str | bytes, label: str) -> UserError:
     return UserError(f"{label}: the bytes of {shorten(name)} do not fit its shape. Download the file again.")
 
 
-def _read(label: str, name: str, tensor: Any) -> Array:
+def _read(path: Path, name: str, span: Span, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    if span.raw_bytes and span.raw_bytes == value_count(shape) * dtype.itemsize:
+        return read_values(path, offset=span.raw_start, count=value_count(shape), dtype=dtype).reshape(shape)
+    # Typed and packed numbers: the message of this one tensor is parsed.
+    message = read_values(path, offset=span.start, count=span.end - span.start, dtype=np.dtype("u1"))
     try:
-        return native(np.array(numpy_helper.to_array(tensor)))
-    except (ValueError, TypeError, KeyError) as error:
-        raise _misfit(name, label) from error
+        return native(np.array(numpy_helper.to_array(onnx.TensorProto.FromString(message.tobytes()))))
+    except (DecodeError, ValueError, TypeError, KeyError) as error:
+        raise _misfit(name, path.name) from error
 
 
 def _external(

@@ -2,14 +2,14 @@
 
 Field numbers as in onnx.proto. Of a model its graph is kept; of a graph the nodes and initializers; of a node its type,
 its names, single numbers, tensors and inner graphs; of a tensor all but its values, whose byte count is checked against
-its shape.
+its shape and whose place in the file is noted (`span_of`).
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -38,7 +38,24 @@ _INSIDE: dict[str, dict[int, str]] = {
     "tensor": {},
 }
 
+_DOC_STRING = 12
+
 TensorCheck = Callable[[Any, int], None]
+
+
+class Span(NamedTuple):
+    """Where a tensor lies in its file: its message, and its raw data, which are 0 bytes where it has none."""
+
+    start: int
+    end: int
+    raw_start: int
+    raw_bytes: int
+
+
+def span_of(tensor: Any) -> Span:
+    """Where a tensor of an outline lies in the file."""
+    # The walker writes it where a message has room for a text: protobuf keeps no order between fields.
+    return Span(*(int(number) for number in tensor.doc_string.split()))
 
 
 def outline(handle: BinaryIO, *, size: int, label: str, check: TensorCheck) -> Any:
@@ -72,8 +89,8 @@ class _Walker:
         if depth > MAX_DEPTH:
             raise damaged(self.label)
         parts: list[bytes] = []
-        raw_bytes = 0
-        position = self.handle.tell()
+        raw_start = raw_bytes = 0
+        start = position = self.handle.tell()
         while position < end:
             self._count()
             key, coded_key = self._varint()
@@ -88,7 +105,8 @@ class _Walker:
                 elif field in _KEPT[kind]:
                     parts += [coded_key, coded_length, self._kept(length)]
                 else:
-                    raw_bytes = length if field == _RAW_DATA else raw_bytes
+                    if field == _RAW_DATA:
+                        raw_start, raw_bytes = self.handle.tell(), length
                     self.handle.seek(length, io.SEEK_CUR)
             elif wire in {_VARINT, _EIGHT_BYTES, _FOUR_BYTES}:
                 value = self._varint()[1] if wire == _VARINT else self._kept(8 if wire == _EIGHT_BYTES else 4)
@@ -99,10 +117,11 @@ class _Walker:
             position = self.handle.tell()
         if position > end:
             raise damaged(self.label)
-        data = b"".join(parts)
         if kind == "tensor":
-            self.check(onnx.TensorProto.FromString(data), raw_bytes)
-        return data
+            self.check(onnx.TensorProto.FromString(b"".join(parts)), raw_bytes)
+            span = b"%d %d %d %d" % (start, end, raw_start, raw_bytes)
+            parts += [_varint_bytes(_DOC_STRING << 3 | _LENGTH), _varint_bytes(len(span)), span]
+        return b"".join(parts)
 
     def _count(self) -> None:
         self.fields += 1
