@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 MAX_COLUMNS = 8192
 _CHUNK_VALUES = 2**20
 _POWER_ITERATIONS = 60
+_EPSILON = float(np.finfo(np.float64).eps)
 # Bits of the fraction of what a number type stores; what is not listed is taken as exact.
 _FRACTION_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7, "float8_e4m3fn": 3, "float8_e5m2": 2}
 # A singular value counts above this many times the largest that rounding alone can be expected to make.
@@ -127,7 +128,9 @@ def matrix_difference(base: Array, tuned: Array, *, base_dtype: str, tuned_dtype
         return MatrixDifference(**known, stable_rank=sums.difference / largest, **ranks, note=note)
     squares = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0)
     held = np.cumsum(squares) / squares.sum()
-    rank = int(np.count_nonzero(squares > (_ABOVE_ROUNDING * edge) ** 2))
+    # The Gram matrix has rounding of its own (as in `decomposition`), the larger of the two for float64.
+    blur = _EPSILON * (2 * math.sqrt(len(before)) * float(squares.sum()) + columns * float(squares[0]))
+    rank = int(np.count_nonzero(squares > max((_ABOVE_ROUNDING * edge) ** 2, 2 * blur)))
     left = float(squares[rank:].sum())
     is_rounding = left <= _ABOVE_ROUNDING * sums.rounding + 1e-12 * float(squares.sum())
     return MatrixDifference(
