@@ -16,7 +16,14 @@ from hubapp.catalog.models import Model
 from hubapp.jobs.models import Job
 from hubapp.jobs.services import misfit
 from hubapp.results.models import Outcome
-from hubapp.results.selectors import HEAVY, jobs_unfinished, outcome_latest, outcomes_visible_to, table_rows
+from hubapp.results.selectors import (
+    HEAVY,
+    job_failed_last,
+    jobs_unfinished,
+    outcome_latest,
+    outcomes_visible_to,
+    table_rows,
+)
 from hubapp.ui.pages import is_twin
 from workers.kit import ANALYSES, UserError
 
@@ -42,6 +49,7 @@ class Report:
     outcome  the newest of its current revision, or the one that the address names; None if there is none
     job      a job that is to make one, queued or running; None if there is none
     reason   why the analysis cannot run on this model, in a sentence; "" where it can, or did
+    failed   the last job that ended, if it failed: its sentence marks the model
     """
 
     model: Model
@@ -49,6 +57,7 @@ class Report:
     outcome: Outcome | None
     job: Job | None
     reason: str
+    failed: Job | None = None
 
     def rows(self, table: str) -> list[Row]:
         """The rows of a stored table; none without an outcome."""
@@ -72,7 +81,14 @@ def report_of(request: HttpRequest, slug: str, *, kind: str) -> Report:
     outcome = _outcome_named(request, model, kind) or (outcome_latest(kind, revision=revision) if revision else None)
     jobs = [job for job in jobs_unfinished(revision=revision) if job.kind == kind] if revision else []
     reason = misfit(ANALYSES.get(kind), revision, None) if outcome is None and not jobs else ""
-    return Report(model=model, kind=kind, outcome=outcome, job=jobs[0] if jobs else None, reason=reason or "")
+    return Report(
+        model=model,
+        kind=kind,
+        outcome=outcome,
+        job=jobs[0] if jobs else None,
+        reason=reason or "",
+        failed=job_failed_last(kind, revision=revision) if revision and not jobs else None,
+    )
 
 
 def _outcome_named(request: HttpRequest, model: Model, kind: str) -> Outcome | None:

@@ -24,7 +24,7 @@ DAY_SECONDS = 86_400
 
 
 def run(spec: RetentionSpec, context: Context) -> Outcome:
-    """Delete old log lines, files that no result names, folders of ended runs, unfinished features, results of layers."""
+    """Delete old log lines, unnamed files, folders of ended runs, unfinished features and unused results of layers."""
     context.checkpoint(0, 3, "log lines")
     lines = log_delete_old(days=spec.log_days)
     context.checkpoint(1, 3, "files that no result names")

@@ -128,6 +128,15 @@ def jobs_unfinished(*, revision: Revision | None = None, dataset_revision: Datas
     return list(rows.select_related("revision__model", "dataset_revision__dataset"))
 
 
+def job_failed_last(kind: str, *, revision: Revision) -> Job | None:
+    """The last job of one analysis of a model revision that ended, if it failed; None if it did not."""
+    ended = Job.objects.filter(
+        kind=kind, revision=revision, is_parent=False, status__in=[Job.Status.SUCCEEDED, Job.Status.FAILED]
+    )
+    last = ended.order_by("-finished_at").first()
+    return last if last is not None and last.status == Job.Status.FAILED else None
+
+
 def models_for(modality: str, *, user: Person, measured: Iterable[int] = ()) -> tuple[list[Model], int]:
     """The active models of a modality that can be run here or were measured, by slug; how many more there are.
 
