@@ -17,7 +17,8 @@ SMALL_SAMPLE = 20  # below this many values the maximum-likelihood exponent is c
 LEAST_TAIL = 8  # and a tail holds at least so many of them
 _NO_SPREAD = 1e-12  # a tail whose values spread less, as a sum of logarithms, has no exponent
 # Points of a tail that are looked at before it is measured in full: the distance at some bounds that at all from below.
-_LOOKS = (16, 64, 256, 1024)
+_LOOKS = (16, 64, 256, 1024, 4096)
+_BLOCK_VALUES = 1_048_576
 _ROUNDING = 1e-12
 
 
@@ -86,7 +87,13 @@ def _best_start(logs: Floats, slopes: Floats, starts: npt.NDArray[Any]) -> tuple
     for looks in _LOOKS:
         if looks * 2 > logs.size:
             break
-        bounds = _distance_at(logs, slopes, starts, looks=looks)
+        step = _BLOCK_VALUES // looks
+        bounds = np.concatenate(
+            [
+                _distance_at(logs, slopes, starts[first : first + step], looks=looks)
+                for first in range(0, starts.size, step)
+            ]
+        )
         first = int(starts[np.argmin(bounds)])
         distance = _distance(logs, slopes, first)
         if distance < least:
