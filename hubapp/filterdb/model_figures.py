@@ -11,8 +11,13 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from hubapp import charts
+from hubapp.charts import Estimate
+from hubapp.charts.frame import empty
+from hubapp.charts.lineage import plain
 from hubapp.charts.pictures import filter_pictures
+from hubapp.filterdb.axes import Axis
 from hubapp.filterdb.layers import LayerChoice, layer_rows, layers_chosen, pictured_layers
+from hubapp.filterdb.positions import Position
 from hubapp.results.reports import Report, chosen
 
 Figure = dict[str, Any]
@@ -131,3 +136,11 @@ def picture_chart(report: Report, layer: str) -> ModelChart:
         "zero is the ground.",
         height=min(460, 40 + -(-len(rows) // 8) * 52),
     )
+
+
+def position_chart(axis: Axis, position: Position | None) -> Figure:
+    """The drift of a model to each group of an axis, the nearest on top."""
+    if position is None or not position.distances:
+        return empty(f"By {axis.title.lower()} there is no group to set this model against.")
+    rows = [Estimate(name=plain(one.group), value=one.value, low=one.low, high=one.high) for one in position.distances]
+    return charts.ranking(rows, title="Drift from this model")

@@ -18,6 +18,8 @@ urlpatterns = [
     path("filter-data/schema.json", data.layers_schema, name="layers_schema"),
     *page_paths("filters/<name:slug>/", model.model_filters, name="model_filters"),
     path("filter-reports/<uuid:pk>/<slug:name>.json", model.model_chart, name="model_chart"),
+    *page_paths("filter-positions/<name:slug>/", model.model_position, name="model_position"),
+    path("filter-position-charts/<name:slug>.json", model.model_position_chart, name="model_position_chart"),
     *page_paths("compare/filters/", compare.compare_filters, name="compare_filters"),
     path("compare/filters/charts/<slug:name>.json", compare.compare_filters_chart, name="compare_filters_chart"),
 ]
