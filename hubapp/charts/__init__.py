@@ -6,6 +6,8 @@ from hubapp.charts.filter_db import (
     GroupVariance,
     coefficient_ridges,
     divergence_heat_map,
+    heat_map_height,
+    ridges_height,
     variance_by_group,
 )
 from hubapp.charts.filters import (
@@ -41,8 +43,10 @@ __all__ = [
     "explained_variance",
     "fewshot_curves",
     "filter_thumbnail",
+    "heat_map_height",
     "layer_health",
     "ranking",
+    "ridges_height",
     "score_scatter",
     "sparsity_over_depth",
     "variance_by_group",

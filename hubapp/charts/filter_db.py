@@ -131,12 +131,17 @@ def divergence_heat_map(groups: Sequence[str], cells: Sequence[DriftCell]) -> Fi
             (*sorted((cell.a, cell.b), key=place.__getitem__), *_cell_values(cell))
             for cell in sorted(known, key=lambda cell: sorted((place[cell.a], place[cell.b])))
         ],
-        height=210 + size * (34 if is_numbered else 22),
+        height=heat_map_height(size),
         xaxis=axis(
             "", **labels, range=[-0.5, size - 0.5], tickangle=-50 if is_numbered else -90, showgrid=False, ticks=""
         ),
         yaxis=axis("", **labels, range=[size - 0.5, -0.5], showgrid=False, ticks=""),
     )
+
+
+def heat_map_height(groups: int) -> int:
+    """Pixels that the heat map of so many groups takes."""
+    return 210 + groups * (34 if groups <= NUMBERED_GROUPS else 22)
 
 
 def _cell_values(cell: DriftCell) -> tuple[Any, ...]:
@@ -181,7 +186,7 @@ def coefficient_ridges(groups: Sequence[GroupCoefficients]) -> Figure:
     names = list(groups[0].names)[:MOST_PANELS]
     side = max(1, math.ceil(math.sqrt(len(names))))
     lines = -(-len(names) // side)
-    panel = 34 + len(groups) * (26 if len(groups) <= NUMBERED_GROUPS else 17)
+    panel = _panel_height(len(groups))
     above, below = 24 / (lines * panel), 8 / (lines * panel)  # pixels of a panel's name and of its end, as shares
     traces: list[Any] = []
     axes: dict[str, Any] = {}
@@ -232,11 +237,21 @@ def coefficient_ridges(groups: Sequence[GroupCoefficients]) -> Figure:
             for group in groups
             for place, name in enumerate(names)
         ],
-        height=60 + lines * panel,
+        height=ridges_height(len(groups), len(names)),
         showlegend=False,
         annotations=notes,
         **axes,
     )
+
+
+def ridges_height(groups: int, coefficients: int) -> int:
+    """Pixels that the ridges of so many groups and coefficients take."""
+    names = min(coefficients, MOST_PANELS)
+    return 60 + -(-names // max(1, math.ceil(math.sqrt(names)))) * _panel_height(groups)
+
+
+def _panel_height(groups: int) -> int:
+    return 34 + groups * (26 if groups <= NUMBERED_GROUPS else 17)
 
 
 def _ridge(group: GroupCoefficients, place: int, *, base: int, suffix: str) -> Any:

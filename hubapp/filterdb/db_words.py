@@ -6,7 +6,23 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hubapp.charts import DriftCell
+from hubapp.filterdb.groups import FilterGroups
 from hubapp.ui.words import count, number
+from workers.statistics.drift import BALANCES
+
+DRIFT_WORDS = (
+    "Symmetric Kullback–Leibler divergence, KL(P‖Q) + KL(Q‖P) with natural logarithms, of each coefficient's histogram "
+    "in the fixed DCT basis (version 1, 70 bins), summed with the variance shares of the two groups pooled as weights. "
+    "Neither a further model nor the sign of an axis changes it."
+)
+COEFFICIENT_WORDS = (
+    "Orthonormal DCT-II without centring; (0, 0) is the mean of a filter times a constant, (row, column) are vertical "
+    "and horizontal frequency."
+)
+PHENOTYPE_WORDS = (
+    "Sun, spikes, symbols or point, as the paper names them; the numeric rules are this site's own, on the density of "
+    "the coefficients (0, 0) and (0, 1)."
+)
 
 
 class Counted(Protocol):
@@ -71,3 +87,39 @@ def _beyond(cells: Sequence[DriftCell]) -> str:
 
 def _many(how_many: int, what: str) -> str:
     return f"{number(how_many, 0)} {what}{'' if how_many == 1 else 's'}"
+
+
+def groups_words(found: FilterGroups) -> str:
+    """Which groups there are along an axis, and what is left out."""
+    parts = [found.axis.meaning]
+    if found.others:
+        models = sum(number for _, number in found.others)
+        rest = f"{_many(len(found.others), 'smaller group')} with {_many(models, 'model')}"
+        verb = "is" if len(found.others) == 1 else "are"
+        parts.append(f"The {len(found.groups)} groups with the most filters are shown; {rest} {verb} not.")
+    if found.axis.is_multiple:
+        parts.append("A model may be in several groups.")
+    if found.unstated:
+        verb, it = ("is", "it says") if found.unstated == 1 else ("are", "they say")
+        parts.append(f"{_many(found.unstated, 'model')} {verb} left out: {it} nothing about this.")
+    return " ".join(parts)
+
+
+def conventions(found: FilterGroups, intervals: str) -> list[tuple[str, str]]:
+    """How the numbers of the page are made, by name; `intervals` says how those were."""
+    sizes = found.kernel.replace("x", " × ")
+    weights = (
+        "as they are in the file"
+        if found.view == "stored"
+        else "with batch norm folded in where there is one, else as they are in the file"
+    )
+    return [
+        ("Filters", f"{sizes} kernels, each divided by its own largest absolute weight; weights {weights}."),
+        ("Balance", f"{BALANCES[found.balance]}.".capitalize()),
+        ("Drift", DRIFT_WORDS),
+        ("Interval and null", intervals),
+        ("Coefficients", COEFFICIENT_WORDS),
+        ("Basis", "Principal axes of the group's own filters; the share is that of the variance along each."),
+        ("Phenotype", PHENOTYPE_WORDS),
+        ("Stamp", f"{found.stamp[:12]}: equal stamps, equal numbers."),
+    ]

@@ -55,7 +55,7 @@ class CoefficientSums:
         """
         basis, taps = dct_basis(kernel), math.prod(kernel)
         squares = np.einsum("ij,sjk,ik->si", basis, second, basis, optimize=True)
-        flat = histograms.reshape(len(weight), -1)
+        flat = histograms.reshape(len(weight), taps * BINS)
         values = np.concatenate([weight[:, None], total @ basis.T, squares, flat], axis=1, dtype=np.float64)
         edges = histogram_edges(kernel)
         return cls(values=values, axes=taps, width=float(edges[-1] - edges[0]) / BINS)
@@ -79,7 +79,7 @@ class CoefficientSums:
     def histograms(self) -> Floats:
         """Counts in the bins of each coefficient, (…, axes, bins)."""
         counts = self.values[..., 1 + 2 * self.axes :]
-        return counts.reshape(*counts.shape[:-1], self.axes, -1)
+        return counts.reshape(*counts.shape[:-1], self.axes, counts.shape[-1] // self.axes)
 
     def __len__(self) -> int:
         return len(self.values)
