@@ -18,6 +18,7 @@ from hubapp.results.ranking import ranking_of
 from workers.kit import ANALYSES
 
 USER_NAME = "demo"
+MODEL_KINDS = ("filterdb", "weights")
 PAIR_KINDS = ("transferability", "fewshot")
 
 Pair = tuple[Revision, DatasetRevision | None]
@@ -70,8 +71,9 @@ def wanted_pairs() -> Iterator[tuple[str, Pair]]:
     datasets = _demo_datasets()
     for revision in _demo_models():
         model = model_ref(revision)
-        if ANALYSES.get("filterdb").fits(model, None) is None:
-            yield "filterdb", (revision, None)
+        for kind in MODEL_KINDS:
+            if ANALYSES.get(kind).fits(model, None) is None:
+                yield kind, (revision, None)
         for data in datasets:
             for kind in PAIR_KINDS:
                 if ANALYSES.get(kind).fits(model, dataset_ref(data)) is None:
@@ -119,8 +121,10 @@ def demo_schedules(*, requested_by: User) -> None:
 
 
 def _with_outcome() -> set[tuple[str, int | None, int | None]]:
-    """What was computed, archived results included: they were hidden on purpose."""
-    return set(Outcome.objects.values_list("kind", "revision_id", "dataset_revision_id"))
+    """What was computed by the analyses as they are now, archived results included: they were hidden on purpose."""
+    found = Outcome.objects.values_list("kind", "analysis_version", "revision_id", "dataset_revision_id")
+    now = {entry.name: entry.version for entry in ANALYSES}
+    return {(kind, revision, data) for kind, version, revision, data in found if now.get(kind) == version}
 
 
 def demo_progress() -> Progress:
