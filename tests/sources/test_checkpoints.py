@@ -371,6 +371,15 @@ def test_tfjs_kernels_over_shards_depthwise_and_quantised(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read["q"], coded.astype(np.float32) * np.float32(0.25) - 3)
 
 
+def test_depthwise_kernels_of_keras_in_an_npz(tmp_path: Path) -> None:
+    dense, depthwise = (np.random.default_rng(seed).standard_normal((3, 3, 4, 2)) for seed in (0, 1))
+    np.savez(tmp_path / "m.npz", c_kernel=dense, d_depthwise_kernel=depthwise)
+    read = arrays(tmp_path / "m.npz")
+    np.testing.assert_array_equal(read["c_kernel"], dense.transpose(3, 2, 0, 1))
+    assert read["d_depthwise_kernel"].shape == (8, 1, 3, 3)
+    np.testing.assert_array_equal(read["d_depthwise_kernel"][2 * 2 + 1, 0], depthwise[:, :, 2, 1])
+
+
 def test_tfjs_shards_must_be_consumed_to_the_last_byte(tmp_path: Path) -> None:
     weights = [{"name": "w", "shape": [4], "dtype": "float32"}]
     with pytest.raises(UserError, match="hold 3 bytes more than it names"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle  # noqa: TID251 - pickles are written here, never read
 import zipfile
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import safetensors.numpy
 import torch
 from onnx import helper, numpy_helper
 
-from workers.kit import UserError
+from workers.kit import ModelRef, UserError
 from workers.sources.checkpoints import iter_tensors
 from workers.sources.headers import identify, read_headers
+from workers.sources.layers import open_weights
 
 
 def rezipped(
@@ -132,3 +134,79 @@ def test_damaged_files_end_in_values_or_a_sentence(tmp_path: Path, kind: str) ->
             refused.append(error.message)
     assert refused
     assert all("weights.bin" in sentence for sentence in refused)
+
+
+class RunsCommand:
+    def __init__(self, trap: Path) -> None:
+        self.trap = trap
+
+    def __reduce__(self) -> object:
+        return __import__("os").system, (f"touch {self.trap}",)
+
+
+def bad_files(folder: Path) -> dict[str, list[Path]]:
+    """Files of models that cannot be read, by what is wrong with them."""
+
+    def held(name: str, data: bytes) -> list[Path]:
+        (folder / name).write_bytes(data)
+        return [folder / name]
+
+    shard = "model-00001-of-00002.safetensors"
+    safetensors.numpy.save_file({"a.weight": np.zeros((2, 2), np.float32)}, folder / shard)
+    weight_map = {"a.weight": shard, "b.weight": "model-00002-of-00002.safetensors"}
+    index = json.dumps({"weight_map": weight_map}).encode()
+    external = helper.make_tensor("w", 1, [2, 2], [0.0] * 4)
+    external.ClearField("float_data")
+    external.data_location = 1
+    external.external_data.add(key="location", value="w.data")
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_model(helper.make_graph([product], "g", [], [], [external]))
+    bomb = b"\x80\x02]q\x00(" + b"h\x00" * 40 + b"e" + b"(h\x00h\x00h\x00l" * 3_000 + b"."
+    return {
+        "is in no weight format that can be read": held("notes.txt", b"These are no weights."),
+        "is empty": held("empty.bin", b""),
+        "is a web page": held("page.bin", b"<!DOCTYPE html><html>404</html>"),
+        "is a Git LFS pointer": held("pointer.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "is an archive of other files": held("weights.gz", b"\x1f\x8b\x08\x00"),
+        "ends before its tensors do": held("cut.safetensors", (folder / shard).read_bytes()[:-1]),
+        "holds no numpy arrays": held("bomb.pkl", bomb),
+        "needs the file model-00002-of-00002.safetensors beside it": [
+            folder / shard,
+            *held("model.safetensors.index.json", index),
+        ],
+        "needs the file w.data beside it": held("graph.onnx", graph.SerializeToString()),
+        "cannot be read (No such file or directory)": [folder / "gone.safetensors"],
+    }
+
+
+def test_models_that_cannot_be_read_end_in_one_sentence_each(tmp_path: Path) -> None:
+    for reason, paths in bad_files(tmp_path).items():
+        model = ModelRef(name="net", revision="r", files=tuple(str(path) for path in paths))
+        with pytest.raises(UserError) as caught:
+            open_weights(model)
+        assert reason in caught.value.message, reason
+        assert caught.value.message.startswith(paths[-1].name)
+        assert caught.value.message.endswith(".")
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_checkpoint_that_would_run_code_runs_none(tmp_path: Path, is_zip: bool) -> None:  # noqa: FBT001
+    path, trap = tmp_path / "m.pt", tmp_path / "was-run"
+    state = {"w": torch.zeros(2, 2), "x": RunsCommand(trap)}
+    torch.save(state, path, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(UserError, match=r"^m\.pt would run (os|posix|nt)\.system"):
+        open_weights(ModelRef(name="net", revision="r", files=(str(path),)))
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind != "numpy-pickle"]
+)  # small arrays come with its pickle
+def test_a_file_that_is_cut_after_it_was_opened(tmp_path: Path, kind: str) -> None:
+    data = samples(tmp_path)[kind]
+    path = tmp_path / "weights.bin"
+    path.write_bytes(data)
+    with open_weights(ModelRef(name="net", revision="r", files=(str(path),))) as weights:
+        path.write_bytes(data[: len(data) // 3])
+        with pytest.raises(UserError, match=r"weights\.bin"):
+            weights.read("a")

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from workers.kit import UserError
 from workers.sources.formats import archive, gguf_file, numpy_files, onnx_file, safetensors_file, tfjs, torch_files
-from workers.sources.formats.stored import StoredTensor
+from workers.sources.formats.stored import StoredTensor, companion
 
 _HEAD_BYTES = 4096
 _NUMPY_MENTION_BYTES = 2**20
@@ -168,18 +168,24 @@ def _without_parts(paths: list[Path]) -> list[tuple[Path, str]]:
             parts |= tfjs.shard_names(tfjs.parsed(path) or {"weightsManifest": []})
         elif kind == "onnx" and len(paths) > 1:
             parts |= onnx_file.part_names(path)
-    kept = [
-        (path, kind) for path, kind in kinds if path.name not in parts and not (kind == "unknown" and _is_index(path))
-    ]
+    indexes = {path for path, kind in kinds if kind == "unknown" and _is_index(path, among=paths)}
+    kept = [(path, kind) for path, kind in kinds if path.name not in parts and path not in indexes]
     for path, kind in kept:
         if kind == "unknown":
             raise UserError(_why_unknown(path))
     return kept
 
 
-def _is_index(path: Path) -> bool:
+def _is_index(path: Path, *, among: Sequence[Path]) -> bool:
+    """Whether a file is an index of shards; raises UserError if one that it names is neither given nor beside it."""
     content = tfjs.parsed(path) if path.suffix == ".json" else None
-    return content is not None and "weight_map" in content
+    shards = content.get("weight_map") if content is not None else None
+    if content is None or "weight_map" not in content:
+        return False
+    named = {name for name in shards.values() if isinstance(name, str)} if isinstance(shards, dict) else set()
+    for name in sorted(named - {path.name for path in among}):
+        companion(path, name, companions={})
+    return True
 
 
 def _why_unknown(path: Path) -> str:

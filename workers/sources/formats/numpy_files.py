@@ -21,6 +21,7 @@ from workers.sources.formats.stored import (
     StoredTensor,
     checked_shape,
     cut_off,
+    from_depthwise,
     from_hwio,
     is_hwio,
     native,
@@ -97,7 +98,12 @@ def _in_kernel_order(tensors: list[StoredTensor], *, when_unsure: bool) -> list[
     kernels = [tensor.shape for tensor in tensors if len(tensor.shape) == 4]
     if not is_hwio(kernels, when_unsure=when_unsure):
         return tensors
-    return [from_hwio(tensor) if len(tensor.shape) == 4 else tensor for tensor in tensors]
+    return [_from_hwio(tensor) if len(tensor.shape) == 4 else tensor for tensor in tensors]
+
+
+def _from_hwio(tensor: StoredTensor) -> StoredTensor:
+    # Keras keeps depthwise kernels as (kh, kw, in, multiplier).
+    return from_depthwise(tensor) if "depthwise" in tensor.name.lower() else from_hwio(tensor)
 
 
 def stored_tensors_pickle(path: Path, *, companions: dict[str, Path]) -> list[StoredTensor]:

@@ -136,6 +136,18 @@ def from_hwio(tensor: StoredTensor) -> StoredTensor:
     return permuted(tensor, (3, 2, 0, 1))
 
 
+def from_depthwise(tensor: StoredTensor) -> StoredTensor:
+    """A (kh, kw, in, multiplier) kernel as (in × multiplier, 1, kh, kw)."""
+    height, width, channels, multiplier = tensor.shape
+    shape = (channels * multiplier, 1, height, width)
+    return StoredTensor(
+        tensor.name,
+        shape,
+        tensor.dtype,
+        lambda: np.ascontiguousarray(tensor.read().transpose(2, 3, 0, 1)).reshape(shape),
+    )
+
+
 def permuted(tensor: StoredTensor, axes: tuple[int, ...]) -> StoredTensor:
     """The tensor with its axes in another order."""
     shape = tuple(tensor.shape[axis] for axis in axes)

@@ -18,6 +18,7 @@ from workers.sources.formats.stored import (
     checked_shape,
     companion,
     cut_off,
+    from_depthwise,
     from_hwio,
     permuted,
     read_values,
@@ -182,18 +183,6 @@ def _in_kernel_order(tensor: StoredTensor, layers: dict[str, str]) -> StoredTens
     layer, _, last = tensor.name.rpartition("/")
     kind = layers.get(layer.rpartition("/")[2], "")
     if "depthwise" in last or kind == "DepthwiseConv2D":
-        return _from_depthwise(tensor)
+        return from_depthwise(tensor)
     # Keras keeps transposed convolutions as (kh, kw, out, in).
     return permuted(tensor, (2, 3, 0, 1)) if kind == "Conv2DTranspose" else from_hwio(tensor)
-
-
-def _from_depthwise(tensor: StoredTensor) -> StoredTensor:
-    """A (kh, kw, in, multiplier) kernel as (in × multiplier, 1, kh, kw)."""
-    height, width, channels, multiplier = tensor.shape
-    shape = (channels * multiplier, 1, height, width)
-    return StoredTensor(
-        tensor.name,
-        shape,
-        tensor.dtype,
-        lambda: np.ascontiguousarray(tensor.read().transpose(2, 3, 0, 1)).reshape(shape),
-    )
