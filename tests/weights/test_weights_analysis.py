@@ -16,13 +16,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.filterdb.checkpoints import packaged
+from tests.hub_server import HubServer
 from tests.sources.shipped import ONET, ROOT
 from tests.weights.checkpoints import context_for, model_of, rows, saved, transformer
-from workers.kit import ANALYSES, Cancelled, LocalContext, ModelRef, Outcome, UserError
+from workers.kit import ANALYSES, Cancelled, HubFiles, LocalContext, ModelRef, Outcome, UserError
 from workers.weights import analysis, stacks
-from workers.weights.analysis import EXPERT_COLUMNS, run
+from workers.weights.analysis import EXPERT_COLUMNS, SKIPPED_COLUMNS, run
 from workers.weights.block_tables import BLOCK_COLUMNS, LINEARITY_COLUMNS, PAIR_COLUMNS, TYING_COLUMNS
-from workers.weights.entries import NO_MATRICES, WeightsSpec, fits
+from workers.weights.difference_analysis import run as compare
+from workers.weights.entries import NO_MATRICES, WeightDifferenceSpec, WeightsSpec, fits
 from workers.weights.tables import LOW_RANK_COLUMNS, MATRIX_COLUMNS, SPARSITY_COLUMNS, SPECTRUM_COLUMNS
 
 COLUMNS = {
@@ -35,6 +37,7 @@ COLUMNS = {
     "tying": TYING_COLUMNS,
     "depth_linearity": LINEARITY_COLUMNS,
     "experts": EXPERT_COLUMNS,
+    "skipped": SKIPPED_COLUMNS,
 }
 
 
@@ -334,6 +337,36 @@ def test_convolutions_have_a_report_too() -> None:
     assert (first["rows"], first["columns"], first["eigenvalues"]) == (32, 3, 27)  # nine slices of three
     full = {row["layer"]: row["parameters_full"] for row in rows(outcome, "low_rank")}
     assert full["conv1.weight"] == 32 * 27
+
+
+def test_quantised_tensors_are_named_and_left_out(tmp_path: Path) -> None:
+    state = transformer() | {"head.weight": np.ones((8, 48), dtype=np.int8)}
+    outcome = report(saved(tmp_path / "m.safetensors", state))
+    assert rows(outcome, "skipped") == [{"layer": "head.weight", "reason": "its numbers are int8, not floating point"}]
+    assert outcome.summary["skipped"] == 1
+
+
+def test_weights_of_a_hub_are_read_there(tmp_path: Path) -> None:
+    local = saved(tmp_path / "m.safetensors", transformer(experts=3))
+    with HubServer() as hub:
+        hub.add("alice/net", {"model.safetensors": (tmp_path / "m.safetensors").read_bytes()})
+        commit = hub.repositories["alice/net"].commits[0]
+        files = HubFiles(
+            endpoint=hub.url,
+            repo="alice/net",
+            commit=commit.sha,
+            files={"model.safetensors": None},
+            allows_private=True,
+        )
+        far = ModelRef(name="net", revision=commit.sha, tensors=local.tensors, hub=files)
+        assert fits(far, None) is None
+        outcome = report(far)
+        base = "net@1"
+        difference = compare(WeightDifferenceSpec(base=base), LocalContext(model=local, others={base: far}))
+    assert plain(outcome) == plain(report(local))
+    size = (tmp_path / "m.safetensors").stat().st_size
+    assert 0.9 * size < outcome.provenance["bytes_received"] < 1.5 * size  # nothing is fetched twice
+    assert difference.summary["changed"] == 0
 
 
 def test_entry() -> None:

@@ -42,6 +42,7 @@ EXPERT_COLUMNS = (
     "router_norm_spread",
     "shared_experts",
 )
+SKIPPED_COLUMNS = ("layer", "reason")
 # Blocks that are compared with one another: inner products of so many tensors are a MiB.
 MOST_BLOCKS = 360
 _MANY_LAYERS, _FEW_BINS = 500, 20
@@ -84,8 +85,8 @@ def run(spec: WeightsSpec, context: Context) -> Outcome:
     """Report on all matrices of the context's model.
 
     Tables: matrices, low_rank, spectra, sparsity (`workers.weights.tables`), similarity, blocks, tying, depth_linearity
-    (`workers.weights.block_tables`), experts. Raises UserError for a model without matrices, for damaged files and for
-    NaN or infinite weights, naming the tensor.
+    (`workers.weights.block_tables`), experts, skipped (quantised and unknown tensors). Raises UserError for a model
+    without matrices, for damaged files and for NaN or infinite weights, naming the tensor.
     """
     started = time.perf_counter()
     model = context.model
@@ -109,8 +110,7 @@ def run(spec: WeightsSpec, context: Context) -> Outcome:
         state.checkpoint("")
         for unit in state.units:
             _process(state, unit)
-        skipped = len(weights.skipped)
-    return _outcome(state, skipped=skipped, started=started)
+    return _outcome(state, started=started)
 
 
 def plan(layers: Sequence[Layer]) -> list[Unit]:
@@ -227,12 +227,13 @@ def _fused_gram(state: Run, name: str) -> Any:
     return stack_gram(weight.reshape(weight.shape[0], -1))
 
 
-def _outcome(state: Run, *, skipped: int, started: float) -> Outcome:
+def _outcome(state: Run, *, started: float) -> Outcome:
     ordered = sorted(state.layers.values(), key=lambda layer: (layer.depth, layer.position))
     pairs = block_pairs(state.roles)
     tables = matrix_tables([Found(layer, state.reports[layer.name]) for layer in ordered])
     tables |= block_tables(state.roles, pairs)
     tables["experts"] = Table(columns=EXPERT_COLUMNS, rows=[_expert_row(state, *one) for one in state.experts])
+    tables["skipped"] = Table(columns=SKIPPED_COLUMNS, rows=[[*one] for one in state.weights.skipped])
     matrices, low_rank = records(tables["matrices"]), records(tables["low_rank"])
     sentence = report_sentence(matrices, low_rank, pairs, records(tables["experts"]))
     state.context.log(sentence)
@@ -248,7 +249,7 @@ def _outcome(state: Run, *, skipped: int, started: float) -> Outcome:
             "low_rank_share": low_rank_share(low_rank),
             "tied_groups": len(tables["tying"].rows),
             "expert_layers": len(state.experts),
-            "skipped": skipped,
+            "skipped": len(state.weights.skipped),
             "sentence": sentence,
         },
         scores=layer_scores(matrices),
@@ -270,6 +271,7 @@ def _outcome(state: Run, *, skipped: int, started: float) -> Outcome:
             "sparsity": f"near zero: strictly below {state.spec.sparsity_eps} × the tensor's largest absolute weight",
             "left_out": state.notes,
             "reused_matrices": state.reused,
+            "bytes_received": state.weights.bytes_received,
             "analysis_seconds": time.perf_counter() - started,
         },
     )

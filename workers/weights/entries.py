@@ -35,7 +35,7 @@ def fits(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """None if the model has a matrix of floating-point weights beyond norms, else the sentence that says why not."""
     if model is None:
         return "A weight report needs a model: choose one."
-    if not model.files:
+    if not model.files and model.hub is None:
         return "This model has no weight files here, so its weights cannot be read."
     if not any(kind_of(name, tuple(shape), dtype)[0] for name, (shape, dtype) in model.tensors.items()):
         return NO_MATRICES
@@ -54,6 +54,7 @@ WEIGHTS = ANALYSES.add(
         params=WeightsSpec,
         paper="Martin, Peng and Mahoney, Nature Communications 2021, arXiv 2002.06716",
         needs=("model",),
+        reads_by_range=True,
         time_limit_seconds=6 * 3600,
         fits=fits,
     )
@@ -69,6 +70,7 @@ WEIGHT_DIFFERENCE = ANALYSES.add(
         target="workers.weights.difference_analysis:run",
         params=WeightDifferenceSpec,
         needs=("model",),
+        reads_by_range=True,
         time_limit_seconds=6 * 3600,
         fits=fits,
     )
