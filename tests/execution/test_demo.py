@@ -67,7 +67,7 @@ def test_a_result_of_an_older_version_is_made_anew() -> None:
     Tensor.objects.create(
         revision=revision, position=0, name="conv.weight", shape=[4, 4, 5, 5], dtype="float16", parameters=400
     )
-    job = Job.objects.create(kind="filterdb", digest="1", revision=revision, status=Job.Status.SUCCEEDED)
+    job = Job.objects.create(kind="filterdb", digest="1", revision=revision)
     outcome = Outcome.objects.create(job=job, kind="filterdb", analysis_version="1", revision=revision)
     sentence = "Filter DB of Tiny Net has no result."
     assert sentence in demo.demo_missing()
