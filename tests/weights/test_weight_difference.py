@@ -46,12 +46,12 @@ def test_a_merged_lora_is_found(tmp_path: Path) -> None:
     found = {row["layer"]: row for row in rows(outcome, "layers")}
     for name, row in found.items():
         if "query" in name or "up." in name:
-            assert (row["rank_of_difference"], row["is_low_rank"]) == (4, True), name
+            assert (row["rank"], row["is_low_rank"]) == (4, True), name
             assert row["rank_at_99"] <= 4
             assert 1 <= row["stable_rank_of_difference"] <= 4
             assert 0.2 < row["relative_norm"] < 0.8
         else:
-            assert (row["relative_norm"], row["changed_share"], row["rank_of_difference"]) == (0, 0, 0)
+            assert (row["relative_norm"], row["changed_share"], row["rank"]) == (0, 0, 0)
     sentence = outcome.summary["sentence"]
     assert sentence.startswith("8 of 13 matrices differ from the base's, by ")
     assert "all 8 have a rank of at most 4, as a merged LoRA leaves it" in sentence
@@ -109,7 +109,7 @@ def test_rounding_alone_is_said(tmp_path: Path) -> None:
     for row in rows(outcome, "layers"):
         assert (row["dtype"], row["base_dtype"]) == ("bfloat16", "float32")
         assert row["changed_share"] == 0
-        assert row["rank_of_difference"] == 0
+        assert row["rank"] == 0
         assert "part of the difference is rounding" in row["note"]
 
 
@@ -126,7 +126,7 @@ def test_heads_and_grown_vocabularies(tmp_path: Path) -> None:
     assert grown["base_layer"] == "embed_tokens.weight"
     assert grown["relative_norm"] == 0
     assert "the first 120 are compared" in grown["note"]
-    assert found["model.layers.1.mlp.up.weight"]["rank_of_difference"] == 2
+    assert found["model.layers.1.mlp.up.weight"]["rank"] == 2
     (head,) = rows(outcome, "unmatched")
     assert (head["layer"], head["side"], head["shape"]) == ("classifier.weight", "this model", "3 × 48")
     assert outcome.summary["sentence"].endswith("; 1 layer has no counterpart.")

@@ -82,7 +82,8 @@ def matrix_difference(base: Array, tuned: Array, *, base_dtype: str, tuned_dtype
 
     Raises ValueError for different shapes. Rounding to the nearest is taken as noise of variance ulp²/12 an entry; the
     largest singular value of such noise is at most about the largest row's plus the largest column's root sum of
-    variances (Bandeira and van Handel, Annals of Probability 44, 2016), and singular values count from 1.5 times that.
+    variances (Sharp nonasymptotic bounds on the norm of random matrices with independent entries, Annals of Probability
+    44, 2016), and singular values count from 1.5 times that.
     """
     if base.shape != tuned.shape:
         raise ValueError(f"shapes {base.shape} and {tuned.shape} differ")

@@ -41,7 +41,7 @@ LAYER_COLUMNS = (
     "stable_rank_of_difference",
     "rank_at_90",
     "rank_at_99",
-    "rank_of_difference",
+    "rank",
     "is_low_rank",
     "note",
 )
@@ -211,7 +211,7 @@ def difference_sentence(rows: Sequence[Mapping[str, Any]], *, unmatched: int = 0
     rank = ""
     if low:
         many = f"all {len(low)}" if len(low) == len(changed) else f"{len(low)} of the differences"
-        largest = max(row["rank_of_difference"] for row in low)
+        largest = max(row["rank"] for row in low)
         rank = f"; {many} {'has' if len(low) == 1 else 'have'} a rank of at most {largest}, as a merged LoRA leaves it"
     return f"{of}{by}{where}{rank}{apart}."
 
