@@ -13,11 +13,12 @@ from safetensors.numpy import save_file
 
 from tests.filterdb.checkpoints import analyse, layers, packaged
 from workers.filterdb import FilterStatistics, layer_quality
-from workers.filterdb.analysis import run
+from workers.filterdb.analysis import fold_in_place, run
 from workers.filterdb.entries import FilterdbSpec, fits
 from workers.filterdb.findings import findings_sentence, mean_score
 from workers.kit import LocalContext, ModelRef, UserError
 from workers.sources.headers import read_headers
+from workers.sources.layers import open_weights
 from workers.statistics.layer_groups import LayerGroup
 
 DETECTOR = "models/ch_PP-OCRv4_det_infer.onnx"
@@ -64,11 +65,11 @@ def every_kind(tmp_path: Path) -> Path:
     save_file(
         {
             "a0.conv.weight": normal(16, 3, 7, 7),
-            "b.0.weight": normal(16, 16, 3, 3).astype(np.float16),
-            "b.1.weight": np.geomspace(1e-4, 1, 16).astype(np.float32) * np.where(np.arange(16) % 2, 1, -1),
-            "b.1.bias": normal(16),
-            "b.1.running_mean": normal(16),
-            "b.1.running_var": np.full(16, 0.25, dtype=np.float32),
+            "b.0.weight": normal(64, 16, 3, 3).astype(np.float16),
+            "b.1.weight": np.geomspace(1e-4, 1, 64).astype(np.float32) * np.where(np.arange(64) % 2, 1, -1),
+            "b.1.bias": normal(64),
+            "b.1.running_mean": normal(64),
+            "b.1.running_var": np.full(64, 0.25, dtype=np.float32),
             "c.conv.weight": normal(8, 16, 1, 5),
             "d.conv.weight": normal(8, 8, 3, 3, 3),
             "e.conv.weight": normal(8, 8, 9),
@@ -88,7 +89,7 @@ def test_every_kernel_and_dimension_has_a_row(every_kind: Path) -> None:
     rows = layers(outcome, kernel="")
     assert [(row["layer"], row["kind"], row["kernel"], row["filters"]) for row in rows] == [
         ("a0.conv.weight", "conv2d", "7×7", 48),
-        ("b.0.weight", "conv2d", "3×3", 256),
+        ("b.0.weight", "conv2d", "3×3", 1024),
         ("c.conv.weight", "conv2d", "1×5", 128),
         ("d.conv.weight", "conv3d", "3×3×3", 64),
         ("e.conv.weight", "conv1d", "9", 64),
@@ -106,7 +107,7 @@ def test_every_kernel_and_dimension_has_a_row(every_kind: Path) -> None:
     assert outcome.summary["skipped"] == {"its numbers are int8, not floating point": 1}
     assert outcome.summary["sentence"] == "The only layer is random."
     assert "1 tensor was left out: its numbers are int8" in outcome.summary["kernels_sentence"]
-    assert (outcome.summary["convolutions"], outcome.summary["filters"]) == (8, 672 - 16)
+    assert (outcome.summary["convolutions"], outcome.summary["filters"]) == (8, 48 + 1024 + 128 + 64 + 64 + 64 + 32)
 
 
 def test_both_views_are_kept_apart(every_kind: Path) -> None:
@@ -121,7 +122,7 @@ def test_both_views_are_kept_apart(every_kind: Path) -> None:
         for sums in outcome.sums
         if sums.labels["kernel"] == "3x3"
     }
-    assert kept["3x3", "folded"].n == kept["3x3", "stored"].n == 256
+    assert kept["3x3", "folded"].n == kept["3x3", "stored"].n == 1024
     assert kept["3x3", "folded"].second_moment == pytest.approx(kept["3x3", "stored"].second_moment, abs=1e-6)
     assert kept["3x3", "folded"].mean != pytest.approx(kept["3x3", "stored"].mean, abs=1e-3)  # γ changes signs
 
@@ -143,7 +144,7 @@ def test_pictures_are_filters_scaled_by_their_largest_weight(every_kind: Path) -
     assert {row["layer"][0] for row in rows} == set("abcg")
     of_b = [row for row in rows if row["layer"] == "b.0.weight"]
     assert len(of_b) == 64
-    assert [of_b[0]["filter"], of_b[-1]["filter"]] == [0, 255]
+    assert [of_b[0]["filter"], of_b[-1]["filter"]] == [0, 1023]
     assert all(len(row["values"]) == row["kernel_height"] * row["kernel_width"] for row in rows)
     assert all(max(map(abs, row["values"])) == 127 for row in rows)
     json.dumps(table.rows)
@@ -170,6 +171,28 @@ def test_a_transposed_convolution_is_judged_by_its_outputs(tmp_path: Path, group
     ordinary = layer_quality(np.concatenate(parts))
     assert row["orthogonality"] == pytest.approx(ordinary.orthogonality, abs=1e-12)
     assert row["variance_entropy"] == pytest.approx(ordinary.variance_entropy, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(48, 5, 3, 3), (6, 48, 2, 2), (16, 8, 7)])
+def test_folding_in_place_is_folding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    monkeypatch.setattr("workers.filterdb.analysis._BLOCK_WEIGHTS", 100)
+    rng = np.random.default_rng(1)
+    outputs = 48 if 48 in shape else shape[0]
+    name = "up.deconv" if shape[1] == 48 else "c.0"
+    norm = "up.bn" if shape[1] == 48 else "c.1"
+    state = {
+        f"{name}.weight": rng.standard_normal(shape),
+        f"{norm}.weight": rng.standard_normal(outputs),
+        f"{norm}.running_mean": np.zeros(outputs),
+        f"{norm}.running_var": rng.uniform(0.1, 2, outputs),
+    }
+    save_file({key: value.astype(np.float32) for key, value in state.items()}, tmp_path / "m.safetensors")
+    with open_weights(ModelRef(name="m", revision="r", files=(str(tmp_path / "m.safetensors"),))) as weights:
+        ((layer, weight),) = weights.iter()
+        assert layer.batch_norm is not None
+        expected = weights.folded(layer, weight)
+        fold_in_place(weights, layer, weight)
+        assert np.array_equal(weight, expected)
 
 
 def test_only_quantised_convolutions(tmp_path: Path) -> None:

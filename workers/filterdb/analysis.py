@@ -25,6 +25,7 @@ from workers.statistics.filter_sums import BASIS_VERSION, BINS, FilterStatistics
 
 MOST_TAPS = 49
 MOST_PICTURES, MOST_PICTURES_OF_ALL = 64, 8192
+_BLOCK_WEIGHTS = 2**20
 Array = npt.NDArray[Any]
 
 
@@ -164,11 +165,12 @@ def _results(
 def analyse_layer(
     weights: Weights, layer: Layer, weight: Array, *, sparsity_eps: float, pictures: int = 0
 ) -> LayerResult:
-    """Quality and statistics of one layer as stored and, where a batch norm follows it, folded."""
+    """Quality and statistics of one layer as stored and, where a batch norm follows it, folded; `weight` is used up."""
     views: dict[View, LayerView] = {"stored": _view(layer, weight, sparsity_eps=sparsity_eps)}
     chosen = _pictures(weight, most=pictures) if len(layer.kernel) == 2 and keeps_statistics(layer.kernel) else ()
     if layer.batch_norm is not None:
-        views["folded"] = _view(layer, weights.folded(layer, weight), sparsity_eps=sparsity_eps)
+        fold_in_place(weights, layer, weight)
+        views["folded"] = _view(layer, weight, sparsity_eps=sparsity_eps)
     return LayerResult(views=views, pictures=chosen)
 
 
@@ -188,6 +190,15 @@ def _pictures(weight: Array, *, most: int) -> tuple[tuple[int, tuple[int, ...]],
     peaks = np.abs(chosen).max(axis=1, keepdims=True)
     scaled = np.rint(127 * chosen / np.where(peaks == 0, 1, peaks)).astype(np.int64)
     return tuple((int(number), tuple(taps)) for number, taps in zip(numbers, scaled.tolist(), strict=True))
+
+
+def fold_in_place(weights: Weights, layer: Layer, weight: Array) -> None:
+    """Multiply the batch norm that follows the layer into its weight, which needs no second weight in memory."""
+    sizes = weight.shape[:2] if layer.is_transposed else weight.shape[:1]
+    factors = weights.folded(layer, np.ones((*sizes, *[1] * (weight.ndim - len(sizes)))))
+    step = max(1, _BLOCK_WEIGHTS // weight[0].size)
+    for start in range(0, len(weight), step):
+        weight[start : start + step] = weight[start : start + step] * factors[start : start + step]
 
 
 def by_outputs(layer: Layer, weight: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow
 from pyarrow import parquet
 
-from workers.filterdb.analysis import convolutions
+from workers.filterdb.analysis import convolutions, fold_in_place
 from workers.filterdb.entries import FilterExportSpec
 from workers.filterdb.layers_file import PARQUET
 from workers.filterdb.tables import kernel_words
@@ -53,8 +53,9 @@ def _export(weights: Weights, model: ModelRef, *, spec: FilterExportSpec, contex
                 files[layer.kernel] = path
                 writers[layer.kernel] = stack.enter_context(parquet.ParquetWriter(path, schema, compression="zstd"))
             is_folded = spec.view == "folded" and layer.batch_norm is not None
-            values = weights.folded(layer, weight) if is_folded else weight
-            for batch in filter_batches(layer, values, view="folded" if is_folded else "stored"):
+            if is_folded:
+                fold_in_place(weights, layer, weight)
+            for batch in filter_batches(layer, weight, view="folded" if is_folded else "stored"):
                 writers[layer.kernel].write_batch(batch, row_group_size=len(batch))
                 filters += len(batch)
             context.checkpoint(place, len(by_name), layer.name)
