@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hubapp.catalog.models import SavedSearch
 from hubapp.filterdb.axes import AXES, Person
 from hubapp.filterdb.db_query import DEFAULT_KERNEL, DbQuery
-from hubapp.filterdb.pack import KIND, current_outcomes, kernels_of
+from hubapp.filterdb.pack import KIND, current_outcomes, kernel_of
 from hubapp.results.models import Sums
 
 VIEW_TITLES = {"stored": "As stored", "folded": "Batch norm folded in"}
@@ -26,8 +27,9 @@ class Choice:
 
 
 def choices_of(query: DbQuery, kernels: Iterable[str]) -> list[Choice]:
-    """The selects with what the query has chosen; `kernels` are those that there are layers of."""
-    sizes = kernels_of([*kernels, query.kernel, DEFAULT_KERNEL])
+    """The selects with what the query has chosen; `kernels` are those that there are layers of, shown 3 × 3 first."""
+    held = {*kernels, query.kernel, DEFAULT_KERNEL}
+    sizes = sorted(held, key=lambda size: (size != DEFAULT_KERNEL, math.prod(kernel_of(size)), size))
     return [
         _choice("axis", "Group by", [(axis.name, axis.title) for axis in AXES.values()], query.axis),
         _choice("balance", "Counts once", list(BALANCE_TITLES.items()), query.balance),
