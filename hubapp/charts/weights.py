@@ -157,6 +157,8 @@ def spectrum(bins: Sequence[Row], *, edges: tuple[float, float] | None = None, t
         low, high = 10.0 ** row["low"], 10.0 ** row["high"]
         table.append((low, high, row["count"], row["count"] / total / (high - low) if high > low else None))
     shown = [line for line in table if line[2] and line[3]]
+    if not shown:
+        return empty("All eigenvalues of this matrix are equal.", columns=columns)
     traces = [
         go.Scatter(
             x=[math.sqrt(low * high) for low, high, *_ in shown],
@@ -169,7 +171,7 @@ def spectrum(bins: Sequence[Row], *, edges: tuple[float, float] | None = None, t
         )
     ]
     densities = [density for *_, density in shown if density]
-    if tail is not None and tail.xmin > 0 and shown:
+    if tail is not None and tail.xmin > 0:
         last = max(high for _, high, *_ in shown)
         points = [tail.xmin * (max(last, tail.xmin) / tail.xmin) ** (step / 24) for step in range(25)]
         factor = tail.share * (tail.alpha - 1) / tail.xmin
