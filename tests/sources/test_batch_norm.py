@@ -212,6 +212,11 @@ def test_folding_refuses_what_does_not_fit() -> None:
     for size in (4, 16, 7):
         with pytest.raises(ValueError, match="do not fit"):
             batch_norm.folded(weight, variance=np.ones(size), gamma=None, eps=1e-5)
+    for variance in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="none or negative"):
+            batch_norm.folded(weight, variance=np.full(8, variance), gamma=None, eps=1e-5)
+    huge = batch_norm.folded(weight, variance=np.ones(8), gamma=np.full(8, 1e300), eps=1e-5)
+    assert np.isinf(huge).all()  # whoever looks at the weights says so
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -278,5 +283,8 @@ def test_a_batch_norm_that_was_exported_is_paired_by_the_graph(tmp_path: Path) -
 def test_a_batch_norm_of_the_wrong_size_ends_in_a_sentence(tmp_path: Path) -> None:
     save_file(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).state_dict(), tmp_path / "m.safetensors")
     (layer,) = model_layers(ref(tmp_path / "m.safetensors"))
-    with open_weights(ref(tmp_path / "m.safetensors")) as weights, pytest.raises(UserError, match="does not fit it"):
+    with (
+        open_weights(ref(tmp_path / "m.safetensors")) as weights,
+        pytest.raises(UserError, match=r"^The batch norm after w cannot be folded: 8 batch norm channels do not fit"),
+    ):
         weights.folded(replace(layer, name="w"), np.ones((4, 3, 3, 3), np.float32))

@@ -22,6 +22,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from tests.sources.shipped import BASIC_PITCH, ESRGAN, FRACAST, LITE0, MOBILENET, ONET, PNET, ROOT, SQUEEZENET, shipped
 from workers.kit import ModelRef, UserError
+from workers.sources.formats.safetensors_file import natural_key
 from workers.sources.headers import TensorHeader
 from workers.sources.layer_facts import describe
 from workers.sources.layer_kinds import kind_of
@@ -268,6 +269,31 @@ def test_fused_matrices_come_one_by_one() -> None:
     layers = describe(listed).layers
     shapes = [[part.shape for part in matrices_of(layer, np.zeros(layer.shape))] for layer in layers]
     assert shapes == [[(4, 5)] * 3, [(6, 32)], [(7, 4)], [(2, 3)], []]
+
+
+def test_strangers_names_cost_no_time_and_no_error() -> None:
+    names = [
+        "9" * 6000 + ".weight",
+        "a" + "1" * 6000,
+        "tok" + "emb" * 20_000 + "-.weight",
+        "ln_" * 20_000 + "-.weight",
+        "attn" * 20_000 + "-" + ".weight",
+        "." * 5000,
+        "/" * 5000 + "weight",
+        "",
+        "\u0663.weight",
+    ]
+    names += [f"seq.{place}.weight" for place in range(0, 20_000, 2)]
+    listed = [TensorHeader(name, (8, 4, 3, 3), "float32", "f") for name in names]
+    listed += [TensorHeader(f"seq.1.running_{part}", (8,), "float32", "f") for part in ("mean", "var")]
+    layers = describe(listed).layers
+    assert len(layers) > 10_000
+    assert [layer.name for layer in layers if layer.batch_norm] == ["seq.0.weight"]
+    assert sorted(["layer10", "layer2", "layer" + "1" * 5000, "layer02"], key=natural_key)[:3] == [
+        "layer2",
+        "layer02",
+        "layer10",
+    ]
 
 
 def onnx_of(name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -162,21 +162,26 @@ def folded(
     weight  (out, in/groups, …), or (in, out/groups, …) of a transposed convolution
     gamma   1 if None
 
-    The factors are computed in float64; the weight keeps its type. Raises ValueError if the sizes do not fit.
+    The factors are computed in float64; the weight keeps its type. Raises ValueError if the sizes do not fit, and for
+    variances that are no positive numbers with ε.
     """
-    factor = 1.0 / np.sqrt(np.asarray(variance, np.float64) + eps)
+    spread = np.asarray(variance, np.float64) + eps
+    if not (np.isfinite(spread) & (spread > 0)).all():
+        raise ValueError("its variance holds numbers that are none or negative")
+    factor = 1.0 / np.sqrt(spread)
     if gamma is not None:
         factor *= np.asarray(gamma, np.float64)
     axis = 1 if is_transposed else 0
     groups, rest = divmod(len(factor), max(weight.shape[axis], 1))
     if rest or not groups or weight.shape[0] % groups or (groups > 1 and not is_transposed):
         raise ValueError(f"{len(factor)} batch norm channels do not fit a weight of shape {weight.shape}")
-    if not is_transposed:
-        return (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
-    # Group g maps the inputs g·in/groups … to the outputs g·out/groups ….
-    parts = weight.reshape(groups, -1, *weight.shape[1:])
-    scaled = parts * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
-    return scaled.reshape(weight.shape).astype(weight.dtype)
+    # Group g of a transposed convolution maps the inputs g·in/groups … to the outputs g·out/groups ….
+    shape = (groups, 1, -1, *[1] * (weight.ndim - 2)) if is_transposed else (-1, *[1] * (weight.ndim - 1))
+    parts = weight.reshape(groups, -1, *weight.shape[1:]) if is_transposed else weight
+    scaled = np.empty(parts.shape, weight.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(parts, factor.reshape(shape), out=scaled, casting="same_kind")
+    return scaled.reshape(weight.shape)
 
 
 def _outputs(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -197,7 +202,7 @@ def _numbered_key(path: str) -> str:
 
 
 def _number_of(last: str) -> str:
-    return last[len(last.rstrip("0123456789")) :]
+    return last[len(last.rstrip("0123456789")) :][-9:]
 
 
 def _next_numbered(path: str) -> Iterator[str]:
@@ -208,16 +213,31 @@ def _next_numbered(path: str) -> Iterator[str]:
         yield from (f"{head}{separator}{one}" for one in _renamed(following))
 
 
-def _children(paths: Iterable[str], modules: Mapping[str, Module]) -> dict[str, tuple[set[str], set[str]]]:
-    """Of every parent: the last parts of the convolutions and of the batch norms that lie in it."""
-    found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+@dataclass
+class _Inside:
+    """What lies in one module: the last parts of its convolutions' and batch norms' paths, and the highest number."""
+
+    convolutions: set[str] = field(default_factory=set)
+    norms: set[str] = field(default_factory=set)
+    last_number: int = -1
+
+
+def _children(paths: Iterable[str], modules: Mapping[str, Module]) -> dict[str, _Inside]:
+    found: dict[str, _Inside] = defaultdict(_Inside)
     for path in paths:
         head, _, last = _split(path)
-        found[head][0].add(last)
+        found[head].convolutions.add(last)
+        if _is_place(last):
+            found[head].last_number = max(found[head].last_number, int(last))
     for path in modules:
         head, _, last = _split(path)
-        found[head][1].add(last)
+        found[head].norms.add(last)
     return found
+
+
+def _is_place(last: str) -> bool:
+    """Whether the last part of a path is a place in a sequence."""
+    return last.isdecimal() and len(last) < 10
 
 
 def _split(path: str) -> tuple[str, str, str]:
@@ -226,17 +246,17 @@ def _split(path: str) -> tuple[str, str, str]:
     return (path[:at], path[at], path[at + 1 :]) if at >= 0 else ("", "", path)
 
 
-def _candidates(path: str, inside: Mapping[str, tuple[set[str], set[str]]]) -> Iterator[str]:
+def _candidates(path: str, inside: Mapping[str, _Inside]) -> Iterator[str]:
     """Where the batch norm of a convolution may lie, the likeliest first."""
     head, separator, last = _split(path)
-    convolutions, norms = inside.get(head, (set(), set()))
-    if last.isdecimal():
+    around = inside[head]
+    if _is_place(last):
         yield f"{head}{separator}{int(last) + 1}"
         upper, upper_separator, parent = _split(head)
         # The last of a sequence ("conv1.6" and "bn1", "0.3" and "1"), and lists side by side ("convs.0" and "bns.0").
-        if all(not one.isdecimal() or int(one) <= int(last) for one in convolutions):
+        if int(last) == around.last_number:
             yield from (f"{upper}{upper_separator}{one}" for one in _renamed(parent))
-            if parent.isdecimal():
+            if _is_place(parent):
                 yield f"{upper}{upper_separator}{int(parent) + 1}"
         yield from (f"{upper}{upper_separator}{one}{separator}{last}" for one in _renamed(parent))
         return
@@ -244,12 +264,12 @@ def _candidates(path: str, inside: Mapping[str, tuple[set[str], set[str]]]) -> I
     for convolution, norm in _BLOCKS:
         if last == convolution:
             yield f"{head}{separator}{norm}"
-    block = next((block for block in _TIMM_BLOCKS if set(block) <= convolutions), ())
+    block = next((block for block in _TIMM_BLOCKS if set(block) <= around.convolutions), ())
     if last in block:
         yield f"{head}{separator}bn{block.index(last) + 1}"
     yield from (f"{head}{separator}{one}" for one in _renamed(last))
-    if len(convolutions) == 1 and len(norms) == 1:
-        yield from (f"{head}{separator}{one}" for one in norms if one in _LONE)
+    if len(around.convolutions) == 1 and len(around.norms) == 1:
+        yield from (f"{head}{separator}{one}" for one in around.norms if one in _LONE)
 
 
 def _renamed(last: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ from workers.sources.layer_kinds import (
 
 DepthSource = Literal["graph", "module order"]
 
-_EPS_NAMES = ("batch_norm_eps", "batch_norm_epsilon", "bn_eps", "bn_epsilon", "norm_eps")
+_EPS_NAMES = ("batch_norm_eps", "batch_norm_epsilon", "bn_eps", "bn_epsilon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ def _before(module: str, outputs: Mapping[str, int]) -> int | None:
     """How many outputs the convolution before has, where numbers name them: "conv1" before "conv2"."""
     head = module.rstrip("0123456789")
     number = module[len(head) :]
-    return outputs.get(f"{head}{int(number) - 1}") if number and int(number) > 0 else None
+    return outputs.get(f"{head}{int(number) - 1}") if 0 < len(number) < 10 and int(number) > 0 else None
 
 
 def _grey(convolutions: Sequence[_Found]) -> str:
@@ -266,7 +266,8 @@ def _batch_norm(
         return _graph_norm(one, shapes)
     if norm is None:
         return None
-    stated = next((config[name] for name in _EPS_NAMES if isinstance(config.get(name), float)), None)
+    values = [config.get(name) for name in _EPS_NAMES]
+    stated = next((value for value in values if isinstance(value, float) and 0 < value < 1), None)
     return BatchNorm(
         gamma=norm.gamma,
         beta=norm.beta,
@@ -283,7 +284,8 @@ def _graph_norm(one: _Found, shapes: Mapping[str, tuple[int, ...]]) -> BatchNorm
     if one.use is None or found is None:
         return None
     outputs = one.header.shape[1] * one.use.groups if one.use.is_transposed else one.header.shape[0]
-    if any(shapes.get(name) != (outputs,) for name in (found.gamma, found.beta, found.mean, found.variance)):
+    names = (found.gamma, found.beta, found.mean, found.variance)
+    if not 0 <= found.eps < 1 or any(shapes.get(name) != (outputs,) for name in names):
         return None
     return BatchNorm(
         gamma=found.gamma,

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 Kind = Literal["conv1d", "conv2d", "conv3d", "linear", "attention", "embedding", "expert"]
 CONVOLUTIONS: dict[int, Kind] = {3: "conv1d", 4: "conv2d", 5: "conv3d"}
 
+_LONGEST = 64
 _SEPARATOR = re.compile(r"[./]")
 _PARAMETRISED = re.compile(r"\.parametrizations\.(\w+)\.original(\d?)$")
 
@@ -47,7 +48,7 @@ _MIXTURE = re.compile(r"(?i).*moe.*|.*experts?")
 
 
 class Parts(NamedTuple):
-    """A tensor's name taken apart: ("features.0.0", "weight"), and the parts of the module's path."""
+    """A tensor's name taken apart: ("features.0.0", "weight"), and the parts of the module's path, cut where long."""
 
     module: str
     leaf: str
@@ -60,7 +61,8 @@ def parts_of(name: str) -> Parts:
     name = re.sub(r":\d$", "", name)
     places = [found.start() for found in _SEPARATOR.finditer(name)]
     module, leaf = (name[: places[-1]], name[places[-1] + 1 :]) if places else ("", name)
-    return Parts(module, leaf, tuple(part for part in _SEPARATOR.split(module) if part))
+    # The patterns below cost the square of what they look at, and strangers choose the names.
+    return Parts(module, leaf[-_LONGEST:], tuple(part[-_LONGEST:] for part in _SEPARATOR.split(module) if part))
 
 
 def is_number_of_weights(dtype: str) -> bool:

@@ -48,7 +48,6 @@ class Weights:
         self.skipped = described.skipped
         self._client = client
         self._tensors = {header.name: tensor for header, tensor in listed}
-        self._by_name = {layer.name: layer for layer in self.layers}
 
     def __enter__(self) -> Weights:
         return self
@@ -83,16 +82,19 @@ class Weights:
 
         Raises UserError, before anything is read, if a name is no layer's.
         """
-        wanted = self.layers if names is None else [layer for layer in self.layers if layer.name in names]
-        if names is not None and (missing := sorted(set(names) - set(self._by_name))):
+        known = {layer.name for layer in self.layers}
+        wanted = known if names is None else set(names)
+        if missing := sorted(wanted - known):
             raise UserError(f"The model has no layer {shorten(missing[0])}. Choose names that its layer list shows.")
-        for layer in wanted:
-            yield layer, self.read(layer.name)
+        for layer in self.layers:
+            if layer.name in wanted:
+                yield layer, self.read(layer.name)
 
     def folded(self, layer: Layer, weight: Array) -> Array:
         """The layer's weight with the batch norm that follows it: W · γ / √(σ² + ε) for each output channel.
 
-        The weight itself, unchanged, where the layer has none. Raises UserError if a tensor of it cannot be read.
+        The weight itself, unchanged, where the layer has none. Raises UserError if a tensor of it cannot be read, has
+        another size, or holds a variance that is none.
         """
         norm = layer.batch_norm
         if norm is None:
@@ -106,7 +108,7 @@ class Weights:
                 is_transposed=layer.is_transposed,
             )
         except ValueError as error:
-            raise UserError(f"The batch norm after {shorten(layer.name)} does not fit it. Use another file.") from error
+            raise UserError(f"The batch norm after {shorten(layer.name)} cannot be folded: {error}.") from error
 
 
 def open_weights(

@@ -142,7 +142,12 @@ def _in_module_order(placed: list[Placed]) -> list[Placed]:
 def natural_key(name: str) -> list[tuple[int, str]]:
     """A key that sorts runs of digits by their number: "layer2" before "layer10"."""
     parts = re.split(r"([0-9]+)", name)
-    return [(int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts)]
+    # As length and digits: a stranger's number may have more digits than Python converts.
+    return [_number_key(part.lstrip("0")) if place % 2 else (-1, part) for place, part in enumerate(parts)]
+
+
+def _number_key(digits: str) -> tuple[int, str]:
+    return len(digits), digits
 
 
 def _read(path: Path, offset: int, item: Placed) -> Any:
