@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def tuned(folder: Path) -> Outcome:
 
 
 def test_a_merged_lora_is_found_and_said(client: Client, tuned: Outcome) -> None:
-    page = client.get("/weight-differences/acme/tuned/").content.decode()
+    page = unescape(client.get("/weight-differences/acme/tuned/").content.decode())
     assert tuned.summary["sentence"] in page
     assert "merged LoRA" in page
     figure = drawn(client, f"/weight-reports/{tuned.pk}/change.json")
