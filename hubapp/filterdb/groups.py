@@ -17,7 +17,7 @@ from hubapp.filterdb.pack import Pack, View, filter_pack
 from workers.kit import UserError, digest_of
 from workers.statistics.drift import BALANCES, Balance, CoefficientSums, drift_matrix
 from workers.statistics.drift_intervals import DriftSample
-from workers.statistics.filter_sums import BINS, DENSITY_BINS, ExactSum, FilterBasis, FilterStatistics
+from workers.statistics.filter_sums import BINS, ExactSum, FilterBasis, FilterStatistics
 from workers.statistics.layer_groups import DECILES
 from workers.statistics.phenotype import Phenotype, phenotype
 
@@ -100,6 +100,8 @@ class FilterGroups:
 class Membership:
     """Which rows of a pack are in which group.
 
+    pack     whose rows are models, or their depth deciles where the groups are
+    deciles  the same with a row for each depth decile of a model
     names    of the groups that are shown
     rows     rows of each of them
     others   (name, number of models) of the rest
@@ -109,6 +111,8 @@ class Membership:
     """
 
     pack: Pack
+    deciles: Pack
+    is_by_depth: bool
     names: tuple[str, ...]
     rows: tuple[Rows, ...]
     others: tuple[tuple[str, int], ...]
@@ -174,32 +178,35 @@ def membership_of(
         pack = filter_pack(kernel=kernel, view=view)
     except ValueError:
         raise UserError(f"{kernel!r} is no kernel size; write it as 3x3.") from None
-    present, place = np.unique(pack.model, return_inverse=True)
-    known = axis.groups_of(present.tolist(), user, params or {})
+    units = pack if axis.is_by_depth else pack.by_model
+    known = axis.groups_of(np.unique(units.model).tolist(), user, params or {})
     visible = frozenset(known)
     if axis.is_by_depth:
-        is_seen = np.isin(pack.model, list(visible)) if visible else np.zeros(len(pack.model), dtype=bool)
-        rows_of = {decile_name(decile): np.flatnonzero(is_seen & (pack.decile == decile)) for decile in range(DECILES)}
+        is_seen = np.isin(units.model, list(visible))
+        rows_of = {decile_name(decile): np.flatnonzero(is_seen & (units.decile == decile)) for decile in range(DECILES)}
         rows_of = {name: rows for name, rows in rows_of.items() if len(rows)}
         unstated: frozenset[int] = frozenset()
     else:
         unstated = frozenset(key for key, names in known.items() if not names)
-        rows_of = _rows_by_name(known, present, place, has_unstated=has_unstated)
-    order = sorted(rows_of, key=lambda name: (-int(pack.filters[rows_of[name]].sum()), name))
+        rows_of = _rows_by_name(known, units.model, has_unstated=has_unstated)
+    rows_of = {name: rows[np.argsort(units.model[rows], kind="stable")] for name, rows in rows_of.items()}
+    order = sorted(rows_of, key=lambda name: (-int(units.filters[rows_of[name]].sum()), name))
     shown, rest = order[:MOST_GROUPS], order[MOST_GROUPS:]
     if axis.has_order:
         shown.sort()
     return Membership(
-        pack=pack,
+        pack=units,
+        deciles=pack,
+        is_by_depth=axis.is_by_depth,
         names=tuple(shown),
         rows=tuple(rows_of[name] for name in shown),
-        others=tuple((name, len(np.unique(pack.model[rows_of[name]]))) for name in rest),
+        others=tuple((name, len(rows_of[name])) for name in rest),
         models=visible if axis.is_by_depth or has_unstated else visible - unstated,
         unstated=unstated,
         stamp=digest_of(
             {
                 "outcomes": sorted(str(outcome) for outcome, model in pack.outcomes.items() if model in visible),
-                "groups": {name: np.unique(pack.model[rows]).tolist() for name, rows in rows_of.items()},
+                "groups": {name: units.model[rows].tolist() for name, rows in rows_of.items()},
             }
         ),
     )
@@ -207,18 +214,17 @@ def membership_of(
 
 def samples_of(membership: Membership, balance: Balance) -> list[DriftSample]:
     """The groups as what intervals draw: their models, or the depth deciles of a group with one model."""
-    pack = membership.pack
     samples = []
     for name, rows in zip(membership.names, membership.rows, strict=True):
-        models = np.unique(pack.model[rows])
-        if len(models) > 1:
-            parts = _model_parts(pack, rows, balance)
-        else:
-            parts = pack.sums(balance)[rows]
-            parts = parts / parts[:, 0].sum() if balance == "model" else parts
-        samples.append(
-            DriftSample(name=name, models=tuple(models.tolist()), units=coefficient_sums_of(pack, parts))
-        )  # fmt: skip
+        units = membership.pack
+        models = units.model[rows]
+        if len(models) == 1 and not membership.is_by_depth:
+            units = membership.deciles
+            rows = np.flatnonzero(units.model == models[0])
+        sums = units.sums(balance if len(models) > 1 or balance == "layer" else "pooled")[rows]
+        if len(models) == 1 and balance == "model":
+            sums = sums / sums[:, 0].sum()
+        samples.append(DriftSample(name=name, models=tuple(models.tolist()), units=coefficient_sums_of(units, sums)))
     return samples
 
 
@@ -234,46 +240,22 @@ def coefficient_sums_of(pack: Pack, sums: Floats) -> CoefficientSums:
     )
 
 
-def _rows_by_name(
-    known: Mapping[int, Sequence[str]], present: Rows, place: Rows, *, has_unstated: bool
-) -> dict[str, Rows]:
-    """Rows of each group; `place` is that of each row's model among those present."""
-    models_of: dict[str, list[int]] = {}
-    for index, key in enumerate(present.tolist()):
+def _rows_by_name(known: Mapping[int, Sequence[str]], present: Rows, *, has_unstated: bool) -> dict[str, Rows]:
+    """Rows of each group in a pack with one row for each model present."""
+    places: dict[str, list[int]] = {}
+    for place, key in enumerate(present.tolist()):
         if key in known:
-            names = known[key] or ((NOT_STATED,) if has_unstated else ())
-            for name in names:
-                models_of.setdefault(name, []).append(index)
-    order = np.argsort(place, kind="stable")
-    ends = np.cumsum(np.bincount(place, minlength=len(present)))
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    return {
-        name: np.sort(np.concatenate([order[starts[index] : ends[index]] for index in models]))
-        for name, models in models_of.items()
-    }
+            for name in known[key] or ((NOT_STATED,) if has_unstated else ()):
+                places.setdefault(name, []).append(place)
+    return {name: np.array(rows, dtype=np.int64) for name, rows in places.items()}
 
 
 def _totals(pack: Pack, groups: Sequence[Rows], balance: Balance) -> Floats:
     """The sums of each group of rows."""
-    if balance == "model":
-        parts = [_model_parts(pack, rows, balance).sum(axis=0) for rows in groups]
-        return np.stack(parts) if parts else np.zeros((0, pack.pooled.shape[1]))
-    return np.asarray(_member(groups, pack) @ pack.sums(balance))
-
-
-def _member(groups: Sequence[Rows], pack: Pack) -> csr_array:
-    """The matrix (G, R) of ones where a row is in a group."""
-    places = np.concatenate([np.full(len(rows), place) for place, rows in enumerate(groups)]) if groups else []
-    columns = np.concatenate(groups) if groups else []
-    return csr_array((np.ones(len(columns)), (places, columns)), shape=(len(groups), len(pack.model)))
-
-
-def _model_parts(pack: Pack, rows: Rows, balance: Balance) -> Floats:
-    """The sums of each model of these rows, by ascending key; under "model" each weighs 1."""
-    _, place = np.unique(pack.model[rows], return_inverse=True)
-    joined = csr_array((np.ones(len(rows)), (place, rows)), shape=(int(place.max()) + 1, len(pack.model)))
-    parts = np.asarray(joined @ pack.sums(balance))
-    return parts / parts[:, :1] if balance == "model" else parts
+    places = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups])
+    columns = np.concatenate([np.zeros(0, dtype=np.int64), *groups])
+    member = csr_array((np.ones(len(columns)), (places, columns)), shape=(len(groups), len(pack.model)))
+    return np.asarray(member @ pack.sums(balance))
 
 
 def _group(
@@ -282,10 +264,10 @@ def _group(
     taps, weight = pack.taps, total[0]
     filters = int(pack.filters[rows].sum())
     second = total[1 + taps : 1 + taps + taps**2].reshape(taps, taps) / weight
-    density = _density(pack, rows, balance).reshape(DENSITY_BINS, DENSITY_BINS)
+    density = pack.density_of(rows, balance)
     return FilterGroup(
         name=name,
-        model_ids=tuple(np.unique(pack.model[rows]).tolist()),
+        model_ids=tuple(pack.model[rows].tolist()),
         layers=int(pack.layers[rows].sum()),
         filters=filters,
         sparse=int(pack.sparse[rows].sum()),
@@ -296,17 +278,6 @@ def _group(
         phenotype=phenotype(density, filters=filters),
         mean_drift=mean_drift,
     )
-
-
-def _density(pack: Pack, rows: Rows, balance: Balance) -> Floats:
-    cells = pack.densities(balance)
-    if balance != "model":
-        density = cells[rows].sum(axis=0, dtype=np.float64)
-    else:
-        keys, place = np.unique(pack.model[rows], return_inverse=True)
-        sizes = np.bincount(place, weights=pack.filters[rows], minlength=len(keys))
-        density = (1 / sizes[place]) @ cells[rows]
-    return np.asarray(density / density.sum())
 
 
 def _basis(kernel: tuple[int, ...], mean: Floats, second: Floats) -> FilterBasis:

@@ -71,43 +71,10 @@ _FAMILIES = {
 }
 _TASK_ENDS = re.compile(r"(For[A-Z]\w*|LMHeadModel|Model)$")
 _NAMED_SIZES = frozenset(
-    [
-        "atto",
-        "femto",
-        "pico",
-        "nano",
-        "micro",
-        "tiny",
-        "mini",
-        "small",
-        "medium",
-        "base",
-        "large",
-        "huge",
-        "giant",
-        "xs",
-        "xxs",
-        "s",
-        "m",
-        "l",
-        "x",
-        "xl",
-        "xxl",
-        "n",
-        "t",
-        "b",
-        "bn",
-        "v",
-        "detection",
-        "recognition",
-        "classifier",
-        "mobile",
-        "multilingual",
-        "cased",
-        "uncased",
-        "cnn",
-    ]
-)
+    ["atto", "femto", "pico", "nano", "micro", "tiny", "mini", "small", "medium", "base", "large", "huge", "giant",
+     "xs", "xxs", "s", "m", "l", "x", "xl", "xxl", "n", "t", "b", "bn", "v", "detection", "recognition", "classifier",
+     "mobile", "multilingual", "cased", "uncased", "cnn"]
+)  # fmt: skip
 _SIZE = re.compile(r"v?\d+(\.\d+)*[a-z]?|[a-z]\d+(\.\d+)*|\d+x\d+[a-z]*|patch\d+|in\d+k|\d+(px|d|m|b|k)", re.IGNORECASE)
 # "ResNet50", "MobileNetV2", "Lite0", "PP-OCRv4", "yolov8n"
 _TAIL = re.compile(r"(?<=[A-Za-z])[vV]?\d+(\.\d+)*[a-z]?$")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from threading import Lock
 from typing import Any, Literal
 from uuid import UUID
@@ -19,11 +20,12 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 from django.db.models import F
+from scipy.sparse import csr_array
 
 from hubapp.results.models import Outcome, Sums
 from workers.statistics.drift import Balance
 from workers.statistics.filter_sums import BINS, DENSITY_BINS
-from workers.statistics.layer_groups import LayerGroup
+from workers.statistics.layer_groups import LayerGroup, on_grid
 
 Floats = npt.NDArray[np.float64]
 View = Literal["stored", "folded"]
@@ -67,13 +69,38 @@ class Pack:
         """Weights of a filter."""
         return math.prod(self.kernel)
 
-    def sums(self, balance: Balance) -> Floats:
-        """The rows' sums; model-balanced groups are made of pooled models."""
-        return self.balanced if balance == "layer" else self.pooled
+    @cached_property
+    def by_model(self) -> Pack:
+        """The same with one row for each model, ascending; its decile is 0."""
+        keys, place = np.unique(self.model, return_inverse=True)
+        shape = (len(keys), len(place))
+        joined = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=shape)
+        largest = np.zeros(len(keys))
+        np.maximum.at(largest, place, self.largest)
+        summed = ("layers", "filters", "sparse", "pooled", "balanced", "density", "balanced_density")
+        columns: dict[str, Any] = {
+            name: np.asarray(joined @ getattr(self, name)).astype(getattr(self, name).dtype) for name in summed
+        }
+        return replace(self, model=keys, decile=np.zeros_like(keys), largest=largest, **columns)
 
-    def densities(self, balance: Balance) -> npt.NDArray[np.float32]:
-        """The rows' densities."""
-        return self.balanced_density if balance == "layer" else self.density
+    @cached_property
+    def once(self) -> Floats:
+        """The pooled sums with each row's weight 1, on a grid on which sums of 100,000 rows are exact."""
+        return on_grid(self.pooled / self.pooled[:, :1])
+
+    def sums(self, balance: Balance) -> Floats:
+        """The rows' sums; under "model" every row, which is a model or its part of a decile, weighs 1."""
+        return {"pooled": self.pooled, "layer": self.balanced, "model": self.once}[balance]
+
+    def density_of(self, rows: npt.NDArray[np.int64], balance: Balance) -> Floats:
+        """The density of some rows together, as shares that add up to 1."""
+        if balance == "model":
+            weights = (1 / self.filters[rows]).astype(np.float32)  # shares for pictures; float64 would copy the cells
+            density: Floats = np.asarray(weights @ self.density[rows], dtype=np.float64)
+        else:
+            cells = self.balanced_density if balance == "layer" else self.density
+            density = cells[rows].sum(axis=0, dtype=np.float64)
+        return np.asarray(density / density.sum()).reshape(DENSITY_BINS, DENSITY_BINS)
 
 
 def filter_pack(*, kernel: str = "3x3", view: View = "stored") -> Pack:
@@ -103,11 +130,6 @@ def current_outcomes() -> dict[UUID, int]:
         .distinct("revision_id")
     )
     return dict(newest.values_list("id", "revision__model_id"))
-
-
-def kernels_of(pack_kernels: Iterable[str]) -> list[str]:
-    """Kernel sizes in the order in which people look for them: 3x3 first, then by size."""
-    return sorted(set(pack_kernels), key=lambda text: (text != "3x3", math.prod(kernel_of(text)), text))
 
 
 def kernel_of(text: str) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.statistics.filter_sums import BINS, dct_basis, histogram_edges
-from workers.statistics.layer_groups import LayerGroup
+from workers.statistics.layer_groups import LayerGroup, on_grid
 
 Floats = npt.NDArray[np.float64]
 Balance = Literal["pooled", "layer", "model"]
@@ -91,7 +91,7 @@ class CoefficientSums:
 
     def each_once(self) -> CoefficientSums:
         """The same sets with weight 1 each: what model-balanced groups are sums of."""
-        return CoefficientSums(values=self.values / self.weight[..., None], axes=self.axes, width=self.width)
+        return CoefficientSums(values=on_grid(self.values / self.weight[..., None]), axes=self.axes, width=self.width)
 
 
 def coefficient_sums(groups: Sequence[LayerGroup], *, balance: Balance = "pooled") -> CoefficientSums:
@@ -141,7 +141,7 @@ def probabilities(histograms: npt.ArrayLike, *, width: npt.ArrayLike) -> Floats:
 def symmetric_divergence(p: npt.ArrayLike, q: npt.ArrayLike) -> Floats:
     """KL(p‖q) + KL(q‖p) over the last axis, natural logarithm, of probabilities that are nowhere 0."""
     left, right = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
-    return np.asarray(((left - right) * (np.log(left) - np.log(right))).sum(axis=-1))
+    return np.asarray(((left - right) * np.log(left / right)).sum(axis=-1))
 
 
 def weighted_drift(
