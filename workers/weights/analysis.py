@@ -45,7 +45,8 @@ EXPERT_COLUMNS = (
 SKIPPED_COLUMNS = ("layer", "reason")
 # Blocks that are compared with one another: inner products of so many tensors are a MiB.
 MOST_BLOCKS = 360
-_MANY_LAYERS, _FEW_BINS = 500, 20
+# Bins of a histogram by the number of layers from which on there are so many: tables stay a few MB.
+_BINS = ((5000, 0), (500, 20), (0, MOST_BINS))
 _MATRIX = "matrix: "
 
 
@@ -154,7 +155,7 @@ def _report(state: Run, name: str, weight: Any) -> None:
     """Report on one matrix and keep it, unless it is there."""
     if name in state.reports:
         return
-    bins = MOST_BINS if len(state.layers) <= _MANY_LAYERS else _FEW_BINS
+    bins = next(bins for least, bins in _BINS if len(state.layers) > least)
     found = matrix_report(
         weight,
         kind=state.layers[name].kind,

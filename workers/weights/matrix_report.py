@@ -100,7 +100,7 @@ def histogram(eigenvalues: npt.NDArray[np.float64], *, bins: int = MOST_BINS) ->
     """(low, high, count) of log10 λ in equal bins, 2 √n of them but at most `bins`; zeros left out."""
     largest = float(eigenvalues[-1])
     kept = eigenvalues[eigenvalues > largest * _LEAST_SHARE] if largest > 0 else eigenvalues[:0]
-    if kept.size == 0:
+    if kept.size == 0 or bins < 1:
         return ()
     logs = np.log10(kept)
     if logs[-1] - logs[0] < 1e-9:

@@ -120,14 +120,18 @@ def captured_shares(
 
     The mean of A and B differs from each by half of A − B, so the shares are those of a block tied to the mean too.
     """
-    difference = first.reshape(matrix).astype(np.float64) - second.reshape(matrix)
+    # One array of the tensor's size: the operands are cast as they are read.
+    is_exact = min(matrix) <= _EXACT_COLUMNS
+    difference = np.subtract(
+        first.reshape(matrix), second.reshape(matrix), dtype=np.float64 if is_exact else np.float32
+    )
     if difference.shape[0] < difference.shape[1]:
         difference = difference.T
-    total = float(np.einsum("ij,ij->", difference, difference))
+    total = float(np.einsum("ij,ij->", difference, difference, dtype=np.float64))
     if total == 0:
         return (1.0,) * len(ranks)
     columns = difference.shape[1]
-    if columns <= _EXACT_COLUMNS:
+    if is_exact:
         squares = np.linalg.eigvalsh(difference.T @ difference)[::-1]
     else:
         squares = _leading_squares(difference, max(ranks), rng)
@@ -137,11 +141,10 @@ def captured_shares(
 
 def _leading_squares(matrix: Array, rank: int, rng: np.random.Generator) -> Floats:
     """The squares of the largest singular values, from below (Halko, Martinsson and Tropp, 2011, algorithm 4.4)."""
-    small = matrix.astype(np.float32)
-    basis = np.linalg.qr(rng.standard_normal((small.shape[1], rank + _OVERSAMPLING)).astype(np.float32))[0]
+    basis = np.linalg.qr(rng.standard_normal((matrix.shape[1], rank + _OVERSAMPLING)).astype(np.float32))[0]
     for _ in range(_ITERATIONS):
-        basis = np.linalg.qr(small.T @ (small @ basis))[0]
-    image = (small @ basis).astype(np.float64)
+        basis = np.linalg.qr(matrix.T @ (matrix @ basis))[0]
+    image = (matrix @ basis).astype(np.float64)
     squares: Floats = np.linalg.eigvalsh(image.T @ image)[::-1]
     return squares
 

@@ -15,7 +15,7 @@ from workers.kit import UserError
 
 Array = npt.NDArray[Any]
 
-IN_MEMORY_BYTES = 2**28
+IN_MEMORY_BYTES = 2**26
 # Of what is free on the disk of the run's folder.
 _LARGEST_SHARE = 0.5
 
@@ -23,7 +23,7 @@ _LARGEST_SHARE = 0.5
 class Stack:
     """The rows of a (count, values) array of float32, or float64, filled one by one; used in a `with` block.
 
-    Beyond 256 MiB the rows lie in a file of `folder` that goes when the block ends, so that memory holds one tensor and
+    Beyond 64 MiB the rows lie in a file of `folder` that goes when the block ends, so that memory holds one tensor and
     what is being worked on. Raises UserError where the disk has no room for them.
     """
 
