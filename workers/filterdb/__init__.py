@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from workers.filterdb.quality import LayerNorms as LayerNorms
     from workers.filterdb.quality import LayerQuality as LayerQuality
     from workers.filterdb.quality import layer_quality as layer_quality
-    from workers.filterdb.quality import randomness_threshold as randomness_threshold
+    from workers.filterdb.thresholds import randomness_threshold as randomness_threshold
+    from workers.filterdb.thresholds import threshold_source as threshold_source
     from workers.statistics.filter_sums import FilterBasis as FilterBasis
     from workers.statistics.filter_sums import FilterStatistics as FilterStatistics
 
@@ -22,9 +23,18 @@ _HOMES = {
     "LayerNorms": "workers.filterdb.quality",
     "LayerQuality": "workers.filterdb.quality",
     "layer_quality": "workers.filterdb.quality",
-    "randomness_threshold": "workers.filterdb.quality",
+    "randomness_threshold": "workers.filterdb.thresholds",
+    "threshold_source": "workers.filterdb.thresholds",
 }
-__all__ = ["FilterBasis", "FilterStatistics", "LayerNorms", "LayerQuality", "layer_quality", "randomness_threshold"]
+__all__ = [
+    "FilterBasis",
+    "FilterStatistics",
+    "LayerNorms",
+    "LayerQuality",
+    "layer_quality",
+    "randomness_threshold",
+    "threshold_source",
+]
 
 
 def __getattr__(name: str) -> Any:

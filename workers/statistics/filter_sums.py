@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.kit import UserError
+from workers.statistics.filter_arrays import filter_columns, filter_slices, largest_weight, layer_weight, layer_words
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -29,8 +29,6 @@ BASIS_VERSION = 1
 BINS = 70
 DENSITY_BINS = 35
 MOST_TAPS = 1024
-# Weights a block, about 0.3 MB of float64: a block stays in the cache through every step.
-_BLOCK = 36_864
 _COARSE = 2.0**-20
 _FINE = 2.0**-60
 # Draws coefficients towards 0 by more than they are rounded by. Those on the bound then fall into the outermost bins,
@@ -139,14 +137,16 @@ class FilterStatistics:
         taps = math.prod(kernel)
         if taps > MOST_TAPS:
             raise UserError(
-                f"The kernels of {_named(name)} have {taps:,} weights, and filter statistics go up to {MOST_TAPS:,}."
+                f"The kernels of {layer_words(name)} have {taps:,} weights; "
+                f"filter statistics are kept up to {MOST_TAPS:,}."
             )
         largest = largest_weight(values, name=name)
         is_sparse_below = largest * sparsity_eps if largest > 0 else math.inf
         total, second = ExactSum.of(np.zeros(taps)), ExactSum.of(np.zeros((taps, taps)))
         n_sparse = 0
         joint = np.zeros(((taps + 1) // 2, BINS * BINS), dtype=np.int64)
-        for columns in _blocks(values):
+        for part in filter_slices(values):
+            columns = filter_columns(part)
             peaks = np.maximum(columns.max(axis=0), -columns.min(axis=0))
             n_sparse += int(np.count_nonzero(peaks < is_sparse_below))
             peaks[peaks == 0] = 1
@@ -268,45 +268,6 @@ class FilterStatistics:
             raise ValueError("no filter was added")
 
 
-def layer_weight(weight: npt.ArrayLike, *, name: str = "") -> Array:
-    """The weight of a convolution, (out, in, *kernel) with one to three kernel sizes, as an array.
-
-    Floats that NumPy's own routines do not know (bfloat16, 8-bit ones) become float32. Raises UserError, naming the
-    layer by `name`, for other shapes and for what is no real number.
-    """
-    values = np.asarray(weight)
-    if values.ndim not in (3, 4, 5) or values.size == 0:
-        raise UserError(
-            f"The weight of {_named(name)} has shape {values.shape}, not that of a convolution: (out, in, sizes of the "
-            "kernel)."
-        )
-    if values.dtype.kind in "fiu":
-        return values
-    try:
-        return values.astype(np.float32, casting="same_kind" if values.dtype.kind != "V" else "unsafe")
-    except (TypeError, ValueError):
-        raise UserError(f"The weight of {_named(name)} is of type {values.dtype}, not of real numbers.") from None
-
-
-def largest_weight(values: Array, *, name: str = "") -> float:
-    """The largest absolute weight. Raises UserError, naming the layer by `name`, for NaN or infinite weights."""
-    largest = max(float(values.max()), -float(values.min()))
-    if not math.isfinite(largest):
-        raise UserError(
-            f"The weight of {_named(name)} holds NaN or infinite values: "
-            "the checkpoint is damaged or its training diverged."
-        )
-    return largest
-
-
-def filter_columns(weight: Array) -> Floats:
-    """The kernels of an (out, in, *kernel) weight as the columns of a contiguous float64 (taps, out·in) array."""
-    taps = math.prod(weight.shape[2:])
-    # Long contiguous rows: reductions over the taps are then whole-array operations.
-    # Always a copy: callers work on it in place.
-    return np.array(weight.reshape(-1, taps).T, dtype=np.float64, order="C")
-
-
 @lru_cache(maxsize=32)
 def dct_basis(kernel: tuple[int, ...]) -> Floats:
     """The orthonormal DCT-II of kernels as a (taps, taps) matrix, one basis filter (row-major) a row."""
@@ -323,10 +284,6 @@ def histogram_edges(kernel: tuple[int, ...]) -> Floats:
     return np.linspace(-bound, bound, BINS + 1)
 
 
-def _named(name: str) -> str:
-    return f"layer {name!r}" if name else "the layer"
-
-
 def _dct(length: int) -> Floats:
     order, place = np.meshgrid(np.arange(length), np.arange(length), indexing="ij")
     rows = np.sqrt(2.0 / length) * np.cos(np.pi * (place + 0.5) * order / length)
@@ -338,19 +295,6 @@ def _dct(length: int) -> Floats:
 def _binning_basis(kernel: tuple[int, ...]) -> Floats:
     """The DCT in units of a bin."""
     return np.asarray(dct_basis(kernel) * (_INWARD * BINS / (2 * math.sqrt(math.prod(kernel)))))
-
-
-def _blocks(values: Array) -> Iterator[Floats]:
-    """The filters as columns, some at a time: a fresh float64 (taps, filters) array each."""
-    kernel = values.shape[2:]
-    if values.flags.c_contiguous:
-        values = values.reshape(1, -1, *kernel)
-    inputs = values.shape[1]
-    size = max(1, _BLOCK // math.prod(kernel))
-    rows = max(1, size // inputs)
-    for row in range(0, len(values), rows):
-        for start in range(0, inputs, size):
-            yield filter_columns(values[row : row + rows, start : start + size])
 
 
 def _count_pairs(bins: Floats, joint: Counts) -> None:

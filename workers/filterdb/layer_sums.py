@@ -1,0 +1,188 @@
+"""What layer quality is computed from: moments of the filters in one pass, and products of the output channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.statistics.filter_arrays import filter_slices
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+# Centring equal filters leaves rounding noise with the entropy of a random layer: a deviation below this share of the
+# largest weight is none.
+_NO_VARIANCE = 1e-14
+# Where the mean takes more than all but this share of the sum of squares, its subtraction costs too many digits.
+_CANCELLED = 1e-4
+# Largest weights of which squares and their sums neither overflow nor vanish.
+_SAFE = (1e-100, 1e100)
+_SAFE_SINGLE = (1e-12, 1e12)
+# From so many output channels on, products of single-precision weights stay single: their errors of 1e-7 average out.
+_WIDE = 256
+# Output channels a block of products, so that each stays in the cache for its sum.
+_CHANNELS = 192
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSums:
+    """Filters (all, and without the sparse ones), their variance entropies, and the norms of the layer."""
+
+    n: int
+    n_clean: int
+    entropy: float
+    clean_entropy: float | None
+    l1: float
+    l2: float
+
+    @property
+    def sparsity(self) -> float:
+        """Share of sparse filters."""
+        return (self.n - self.n_clean) / self.n
+
+
+def layer_sums(values: Array, *, largest: float, sparsity_eps: float) -> LayerSums:
+    """The sums of an (out, in, *kernel) weight with this largest absolute weight, in one pass over blocks of filters.
+
+    A second pass follows where the filters differ by less than a hundredth of their mean.
+    """
+    n, taps = values.shape[0] * values.shape[1], math.prod(values.shape[2:])
+    if largest == 0:
+        return LayerSums(n=n, n_clean=0, entropy=0.0, clean_entropy=None, l1=0.0, l2=0.0)
+    exponent = 0 if _SAFE[0] < largest < _SAFE[1] else math.frexp(largest)[1]
+    below = largest * sparsity_eps
+    # Filters with a last row of ones: their product holds the sums and the number of filters too.
+    moments, clean = np.zeros((taps + 1, taps + 1)), np.zeros((taps + 1, taps + 1))
+    l1 = 0.0
+    for columns, is_sparse in _blocks(values, below, exponent):
+        l1 += float((np.abs(columns[:taps]) @ columns[taps]).sum())
+        if is_sparse.any():
+            kept = np.ascontiguousarray(columns[:, ~is_sparse])
+            dropped = np.ascontiguousarray(columns[:, is_sparse])
+            product = kept @ kept.T
+            moments += dropped @ dropped.T
+        else:
+            product = columns @ columns.T
+        clean += product
+    moments += clean
+    n_clean = round(clean[taps, taps])
+    entropy = _entropy(moments, values, exponent, None, largest)
+    if n_clean == n:
+        clean_entropy: float | None = entropy
+    else:
+        clean_entropy = _entropy(clean, values, exponent, below, largest) if n_clean else None
+    return LayerSums(
+        n=n,
+        n_clean=n_clean,
+        entropy=entropy,
+        clean_entropy=clean_entropy,
+        l1=math.ldexp(l1, exponent),
+        l2=math.ldexp(math.sqrt(float(np.trace(moments[:taps, :taps]))), exponent),
+    )
+
+
+def channel_orthogonality(values: Array, *, largest: float) -> float | None:
+    """1 − Σ|W Wᵀ − I| / (O (O − 1)) of the length-normalised output channels (zero ones stay zero); None for one."""
+    n = len(values)
+    if n < 2:
+        return None
+    is_single = n >= _WIDE and values.dtype.kind == "f" and values.dtype.itemsize <= 4
+    safe = _SAFE_SINGLE if is_single else _SAFE
+    rows = np.ascontiguousarray(values.reshape(n, -1), dtype=np.float32 if is_single else np.float64)
+    if not safe[0] < largest < safe[1]:
+        rows = _scaled_rows(rows)
+    total = _product_total(rows, safe[0])
+    if total is None:
+        total = _product_total(_scaled_rows(rows), 0.0) or 0.0
+    return 1.0 - total / (n * (n - 1))
+
+
+def _blocks(values: Array, below: float, exponent: int) -> Iterator[tuple[Floats, Mask]]:
+    """The filters as float64 columns over a last row of ones, some at a time, and which of them are sparse."""
+    taps = math.prod(values.shape[2:])
+    is_small = values.dtype.itemsize <= (4 if values.dtype.kind == "f" else 2)
+    for part in filter_slices(values):
+        # Transposed before they are widened: half the bytes on the way.
+        own = np.array(part.reshape(-1, taps).T, dtype=np.float32 if is_small else np.float64, order="C")
+        columns = np.empty((taps + 1, own.shape[1]))
+        columns[:taps] = own
+        columns[taps] = 1.0
+        peaks = np.abs(own, out=own).max(axis=0)
+        if exponent:
+            np.ldexp(columns[:taps], -exponent, out=columns[:taps])
+        yield columns, peaks < np.float64(below)
+
+
+def _entropy(moments: Floats, values: Array, exponent: int, below: float | None, largest: float) -> float:
+    """H = −Σ p log10 p over the eigenvalue shares p of the covariance; 0 log 0 = 0; 0 where nothing varies.
+
+    `below` leaves out the sparse filters, as `moments` does.
+    """
+    n, mean = moments[-1, -1], moments[:-1, -1] / moments[-1, -1]
+    scatter = moments[:-1, :-1] - n * np.outer(mean, mean)
+    if np.trace(scatter) < _CANCELLED * np.trace(moments[:-1, :-1]):
+        scatter = np.zeros_like(scatter)
+        for columns, is_sparse in _blocks(values, 0.0 if below is None else below, exponent):
+            centred = columns[:-1] - mean[:, None]
+            if below is not None:
+                centred = np.ascontiguousarray(centred[:, ~is_sparse])
+            scatter += centred @ centred.T
+    variances = np.clip(np.linalg.eigvalsh(scatter), 0.0, None)
+    total = float(variances.sum())
+    if total <= n * (_NO_VARIANCE * math.ldexp(largest, -exponent)) ** 2:
+        return 0.0
+    shares = variances[variances > 0] / total
+    # "+ 0.0" turns the −0.0 of a single share into 0.0.
+    return float(-(shares * np.log10(shares)).sum()) + 0.0
+
+
+def _scaled_rows(rows: Array) -> Array:
+    """The rows divided by their largest absolute values; zero rows stay."""
+    scale = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
+    scale[scale == 0] = 1
+    return np.asarray(rows / scale)
+
+
+def _product_total(rows: Array, shortest: float) -> float | None:
+    """Σ|U Uᵀ − I| of the rows at length 1, zero rows as they are; None if one is not zero and below `shortest`."""
+    n = len(rows)
+    starts = range(0, n, _CHANNELS)
+    inverse = np.zeros(n, dtype=rows.dtype)
+    # One piece of memory for all products: fresh ones of this size cost as much as what is done with them.
+    memory = np.empty(min(_CHANNELS, n) * n, dtype=rows.dtype)
+    total = 0.0
+    for start in starts:
+        block = rows[start : start + _CHANNELS]
+        own = _product(block, block, memory)
+        squares = own.diagonal().copy()
+        is_short = squares <= shortest**2
+        if is_short.any() and block[is_short].any():
+            return None
+        lengths = np.where(is_short, np.inf, np.sqrt(squares, dtype=np.float64))
+        inverse[start : start + _CHANNELS] = 1 / lengths
+        np.fill_diagonal(own, 0)
+        # A zero channel differs from I by the 1 on the diagonal.
+        total += float(np.count_nonzero(is_short)) + _absolute(own, inverse[start : start + _CHANNELS])
+    # W Wᵀ is symmetric: blocks on and above the diagonal are enough.
+    for start in starts[:-1]:
+        later = _product(rows[start : start + _CHANNELS], rows[start + _CHANNELS :], memory)
+        total += 2 * _absolute(later, inverse[start : start + _CHANNELS], inverse[start + _CHANNELS :])
+    return total
+
+
+def _product(left: Array, right: Array, memory: Array) -> Array:
+    shape = len(left), len(right)
+    return np.matmul(left, right.T, out=memory[: shape[0] * shape[1]].reshape(shape))
+
+
+def _absolute(products: Array, left: Array, right: Array | None = None) -> float:
+    """Σ|products| with the rows multiplied by `left` and the columns by `right`; overwrites the products."""
+    np.abs(products, out=products)
+    sums = products @ (left if right is None else right)
+    return float(np.vdot(sums.astype(np.float64), left.astype(np.float64)))
