@@ -218,9 +218,9 @@ QUALITIES = {
     [
         ("healthy", "The only layer is healthy."),
         ("healthy healthy", "All 2 layers are healthy."),
-        ("random random", "2 of 2 layers are random."),
+        ("random random", "All 2 layers are random."),
         ("healthy random", "1 of 2 layers is random; the other one is healthy."),
-        ("not_assessable", "1 of 1 layer is not assessable."),
+        ("not_assessable", "The only layer is not assessable."),
         ("not_assessable healthy", "1 of 2 layers is not assessable; the other one is healthy."),
         (
             "random healthy healthy healthy healthy healthy",

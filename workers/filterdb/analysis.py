@@ -156,6 +156,7 @@ def _results(
     missing = [layer.name for layer in layers if layer.name not in found]
     for layer, weight in weights.iter(missing):
         result = analyse_layer(weights, layer, weight, sparsity_eps=spec.sparsity_eps, pictures=pictures)
+        del weight  # before the next one is read
         store.put(layer.name, result.to_bytes())
         found[layer.name] = result
         context.checkpoint(len(found), len(layers), layer.name)

@@ -45,20 +45,21 @@ def _export(weights: Weights, model: ModelRef, *, spec: FilterExportSpec, contex
     files: dict[tuple[int, ...], Path] = {}
     with ExitStack() as stack:
         writers: dict[tuple[int, ...], Any] = {}
-        context.checkpoint(0, len(by_name))
-        for place, (layer, weight) in enumerate(weights.iter(list(by_name)), start=1):
+        done = 0
+        context.checkpoint(done, len(by_name))
+        for layer, weight in weights.iter(list(by_name)):
             if layer.kernel not in writers:
                 path = Path(context.workdir) / f"filters-{kernel_words(layer.kernel, 'x')}.parquet"
                 schema = schema_of(filter_columns_of(layer.kernel), _facts(model, spec, layer.kernel))
                 files[layer.kernel] = path
-                writers[layer.kernel] = stack.enter_context(parquet.ParquetWriter(path, schema, compression="zstd"))
+                writers[layer.kernel] = stack.enter_context(_writer(path, schema))
             is_folded = spec.view == "folded" and layer.batch_norm is not None
             if is_folded:
                 fold_in_place(weights, layer, weight)
-            for batch in filter_batches(layer, weight, view="folded" if is_folded else "stored"):
-                writers[layer.kernel].write_batch(batch, row_group_size=len(batch))
-                filters += len(batch)
-            context.checkpoint(place, len(by_name), layer.name)
+            filters += _write(writers[layer.kernel], layer, weight, view="folded" if is_folded else "stored")
+            del weight  # before the next one is read
+            done += 1
+            context.checkpoint(done, len(by_name), layer.name)
     kernels = sorted(files)
     words = ", ".join(f"{kernel_words(kernel, ' × ')}" for kernel in kernels)
     sentence = f"{filters} filters of {len(layers)} layers were written ({words})."
@@ -70,6 +71,19 @@ def _export(weights: Weights, model: ModelRef, *, spec: FilterExportSpec, contex
         ),
         provenance={"view": spec.view, "weights": "as in the file, upcast to float32, not scaled"},
     )
+
+
+def _writer(path: Path, schema: pyarrow.Schema) -> Any:
+    # Weights hardly ever repeat: a dictionary of them, and their least and largest, would only cost memory.
+    return parquet.ParquetWriter(
+        path, schema, compression="zstd", use_dictionary=["layer", "view"], write_statistics=["layer", "view", "filter"]
+    )
+
+
+def _write(writer: Any, layer: Layer, weight: npt.NDArray[Any], *, view: str) -> int:
+    for batch in filter_batches(layer, weight, view=view):
+        writer.write_batch(batch, row_group_size=len(batch))
+    return weight.shape[0] * weight.shape[1]
 
 
 def _chosen(layers: Sequence[Layer], kernels: Sequence[str]) -> list[Layer]:

@@ -28,8 +28,10 @@ def findings_sentence(qualities: Sequence[LayerQuality], depths: Sequence[float]
     layers = f"{of_kernel}{'layer' if total == 1 else 'layers'}"
     found = [verdict for verdict in DEGENERATE if counts[verdict]]
     number = sum(counts[verdict] for verdict in found)
-    if counts["healthy"] == total:
-        sentence = f"The only {layers} is healthy" if total == 1 else f"All {total} {layers} are healthy"
+    if total == 1:
+        sentence = f"The only {layers} is {qualities[0].verdict}"
+    elif len(counts) == 1:
+        sentence = f"All {total} {layers} are {qualities[0].verdict}"
     elif not found:
         rest = counts["not assessable"]
         sentence = f"{rest} of {total} {layers} {_is(rest)} not assessable"
