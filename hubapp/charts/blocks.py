@@ -42,9 +42,10 @@ def block_likeness(rows: Sequence[Row]) -> Figure:
     labels = {"tickmode": "array", "tickvals": list(range(len(blocks))), "ticktext": [str(block) for block in blocks]}
     step = max(1, len(blocks) // 16)
     labels = {name: value[::step] if isinstance(value, list) else value for name, value in labels.items()}
+    digits = 2 if top >= 0.1 else 3
     trace = go.Heatmap(
         z=values,
-        text=[[f"{value:.2f}" if value is not None else "" for value in line] for line in values],
+        text=[[f"{value:.{digits}f}" if value is not None else "" for value in line] for line in values],
         texttemplate="%{text}" if len(blocks) <= NUMBERED_BLOCKS else "",
         customdata=hovers,
         hovertemplate="%{customdata}<extra></extra>",
@@ -64,8 +65,15 @@ def block_likeness(rows: Sequence[Row]) -> Figure:
             (row["block_a"], row["block_b"], row["roles"], row["cosine"], row.get("relative_distance")) for row in known
         ],
         height=min(640, 140 + 30 * len(blocks)),
-        xaxis=axis("Block", **labels, showgrid=False, range=[-0.5, len(blocks) - 0.5]),
-        yaxis=axis("Block", **labels, showgrid=False, range=[len(blocks) - 0.5, -0.5]),
+        xaxis=axis("Block", **labels, showgrid=False, range=[-0.5, len(blocks) - 0.5], constrain="domain"),
+        yaxis=axis(
+            "Block",
+            **labels,
+            showgrid=False,
+            range=[len(blocks) - 0.5, -0.5],
+            scaleanchor="x",
+            constrain="domain",
+        ),
     )
 
 

@@ -58,7 +58,9 @@ def over_depth(
         table += [(line.name, *point) for point in known]
     if not table:
         return empty(nothing, columns=columns)
-    scale: dict[str, Any] = {"type": "log", "exponentformat": "power"} if is_log else {"rangemode": "tozero"}
+    scale: dict[str, Any] = (
+        {"type": "log", "dtick": 1, "exponentformat": "power"} if is_log else {"rangemode": "tozero"}
+    )
     dashed = {"color": MUTED, "width": 1, "dash": "dot"}
     return figure(
         traces,

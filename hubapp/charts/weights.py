@@ -16,6 +16,7 @@ DEPTH = "Depth in the network (0 first layer, 1 last)"
 RANGE_OF_DEPTH = [-0.03, 1.03]
 # WeightWatcher's reading of α: below 2 over-trained, above 6 under-trained (Martin et al., Nature Communications 2021).
 ALPHA_LOW, ALPHA_HIGH = 2.0, 6.0
+DECADES = {"dtick": 1, "exponentformat": "power"}
 TICKS = [1, 1.5, 2, 3, 4, 6, 8, 10, 15, 20, 30, 50, 100]
 
 Row = Mapping[str, Any]
@@ -45,12 +46,14 @@ def _look(place: int, *, size: int = 7) -> dict[str, Any]:
 
 
 def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
-    """A log axis with plain ticks where they suffice, around the values."""
+    """A log axis around the values: plain ticks within little more than a decade, else one for each decade."""
     low, high = math.log10(min(values)), math.log10(max(values))
     margin = max(0.06, (high - low) * 0.06)
+    span = {"type": "log", "range": [low - margin, high + margin]}
     ticks = [tick for tick in TICKS if low - margin <= math.log10(tick) <= high + margin]
-    plain = {"tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-    return {"type": "log", "range": [low - margin, high + margin], **(plain if len(ticks) > 2 else {})}
+    if high - low > 1.3 or len(ticks) < 3:
+        return {**span, **DECADES}
+    return {**span, "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def alpha_over_depth(rows: Sequence[Row]) -> Figure:
@@ -205,11 +208,11 @@ def spectrum(bins: Sequence[Row], *, edges: tuple[float, float] | None = None, t
         columns=columns,
         rows=table,
         height=340,
-        xaxis=axis("Eigenvalue λ (log scale)", type="log", exponentformat="power"),
+        xaxis=axis("Eigenvalue λ (log scale)", type="log", **DECADES),
         yaxis=axis(
             "Density (log scale)",
             type="log",
-            exponentformat="power",
+            **DECADES,
             range=[math.log10(low) - 0.3, math.log10(high) + 0.3],
         ),
         showlegend=len(traces) > 1,

@@ -17,6 +17,7 @@ VIEWS = {
 }
 COLUMNS = (
     TableColumn(key="layer", title="Layer", look="code"),
+    TableColumn(key="verdict", title="Verdict", look="verdict"),
     TableColumn(key="depth", title="Depth", digits=2, meaning="0 is the first convolution, 1 the last."),
     TableColumn(key="kernel", title="Kernel", look="text"),
     TableColumn(key="shape", title="Shape", look="text", meaning="Output channels, input channels of a group, kernel."),
@@ -47,7 +48,6 @@ COLUMNS = (
         title="Orthogonality",
         meaning="1 where all output channels are orthogonal, 0 where all are parallel.",
     ),
-    TableColumn(key="verdict", title="Verdict", look="verdict"),
     TableColumn(
         key="is_degenerate",
         title="Degenerate",
@@ -55,7 +55,7 @@ COLUMNS = (
         meaning="The supplement's combined criterion: entropy at most 0.02 below the threshold or above it, "
         "or below 0.5 with at least 14% sparse filters.",
     ),
-    TableColumn(key="rule", title="Why", look="wide"),
+    TableColumn(key="rule", title="Why", look="text"),
 )
 
 

@@ -68,7 +68,7 @@ MATRICES = (
     TableColumn(
         key="warning", title="Warning", look="text", meaning="Over-trained where α < 2, under-trained where α > 6."
     ),
-    TableColumn(key="note", title="Note", look="wide"),
+    TableColumn(key="note", title="Note", look="text"),
 )
 LOW_RANK = (
     LAYER,
@@ -116,7 +116,7 @@ DIFFERENCE = (
         look="flag",
         meaning="Whether all but a few directions are rounding, as a merged LoRA leaves it.",
     ),
-    TableColumn(key="note", title="Note", look="wide"),
+    TableColumn(key="note", title="Note", look="text"),
 )
 EXPERTS = (
     TableColumn(key="layer", title="Layer", look="code"),
