@@ -83,7 +83,8 @@ def _writer(path: Path, schema: pyarrow.Schema) -> Any:
 def _write(writer: Any, layer: Layer, weight: npt.NDArray[Any], *, view: str) -> int:
     for batch in filter_batches(layer, weight, view=view):
         writer.write_batch(batch, row_group_size=len(batch))
-    return weight.shape[0] * weight.shape[1]
+    outputs, inputs = weight.shape[:2]
+    return int(outputs * inputs)
 
 
 def _chosen(layers: Sequence[Layer], kernels: Sequence[str]) -> list[Layer]:

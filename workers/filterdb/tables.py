@@ -124,7 +124,7 @@ def layer_values(layer: Layer, view: View, found: LayerView) -> dict[str, Any]:
         "sparsity": quality.sparsity,
         "variance_entropy": quality.variance_entropy,
         "randomness_threshold": quality.randomness_threshold,
-        "threshold_source": threshold_words(layer.kernel) if quality.randomness_threshold is not None else None,
+        "threshold_source": quality.threshold_source or None,
         "variance_entropy_normalised": quality.variance_entropy_normalised,
         "clean_variance_entropy": quality.clean_variance_entropy,
         "orthogonality": quality.orthogonality,
@@ -134,11 +134,6 @@ def layer_values(layer: Layer, view: View, found: LayerView) -> dict[str, Any]:
         "rule": quality.rule,
         "is_degenerate": quality.degenerate,
     }
-
-
-def threshold_words(kernel: tuple[int, ...]) -> str:
-    """Where the randomness threshold of such kernels comes from."""
-    return "fit of the CVPR 2022 paper" if kernel == MAIN_KERNEL else "simulated minimum of random layers"
 
 
 def _shape_words(layer: Layer) -> str:
