@@ -1,4 +1,4 @@
-"""Site jobs that follow from what happened: models that are marked for refresh, figures that a sync has made old."""
+"""Site jobs that follow from what happened: marked models, figures that a sync made old, intervals of new filters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from hubapp.catalog.models import Source, SyncRun
 from hubapp.catalog.refreshing import marked_sources
+from hubapp.filterdb.intervals import intervals_are_due
 from hubapp.insights.models import Snapshot
 from hubapp.jobs.models import Job
 from hubapp.jobs.services import job_submit
@@ -15,11 +16,13 @@ from hubapp.jobs.services import job_submit
 # A model whose refresh fails keeps its mark; its hub is not asked every half minute.
 REFRESH_PAUSE = dt.timedelta(minutes=15)
 INSIGHTS_PAUSE = dt.timedelta(minutes=10)
+# Analyses of many models come one after another; the intervals wait for some of them.
+INTERVALS_PAUSE = dt.timedelta(minutes=15)
 
 
 def upkeep_submit() -> int:
     """Submit what is due; returns how many jobs. Twice at once does no harm: the second finds the first one's job."""
-    return _refreshes() + _insights()
+    return _refreshes() + _insights() + _intervals()
 
 
 def _refreshes() -> int:
@@ -41,6 +44,14 @@ def _insights() -> int:
     if _was_there("hub_insights", INSIGHTS_PAUSE):
         return 0
     job_submit(kind="hub_insights")
+    return 1
+
+
+def _intervals() -> int:
+    """A job for the intervals of the filter DB, where results came or went since they were made."""
+    if not intervals_are_due() or _was_there("filter_intervals", INTERVALS_PAUSE):
+        return 0
+    job_submit(kind="filter_intervals")
     return 1
 
 

@@ -31,7 +31,7 @@ def test_a_mark_is_seen_to_once(django_assert_max_num_queries: Any) -> None:
     assert upkeep_submit() == 1
     job = Job.objects.get()
     assert (job.kind, job.params["source"]) == ("source_refresh", source.pk)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         assert upkeep_submit() == 0
     # It failed, and its mark stands: its hub is asked again only after a while.
     Job.objects.update(status=Job.Status.FAILED, finished_at=timezone.now())
