@@ -195,7 +195,8 @@ def difference_sentence(rows: Sequence[Mapping[str, Any]], *, unmatched: int = 0
     apart = f"; {unmatched} {'layer has' if unmatched == 1 else 'layers have'} no counterpart" if unmatched else ""
     matrices = "matrix" if total == 1 else "matrices"
     if not changed:
-        return f"{'The only' if total == 1 else f'All {total}'} {matrices} equal the base's{apart}."
+        whole = {1: "The only matrix equals", 2: "Both matrices equal"}.get(total, f"All {total} matrices equal")
+        return f"{whole} the base's{apart}."
     cosine = _median([row["cosine"] for row in rows])
     if cosine is not None and cosine < UNRELATED_COSINE:
         return (

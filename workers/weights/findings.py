@@ -80,21 +80,24 @@ def report_sentence(
 def _alpha_part(matrices: Sequence[Record]) -> str:
     total = len(matrices)
     fitted = [row["alpha"] for row in matrices if row["alpha"] is not None and row["eigenvalues"] >= ENOUGH]
-    noun = "matrix" if total == 1 else "matrices"
     if not fitted:
-        return f"None of {total} {noun} has the {ENOUGH} eigenvalues that a power law needs"
+        none = "The only matrix has not" if total == 1 else f"None of {total} matrices has"
+        return f"{none} the {ENOUGH} eigenvalues that a power law needs"
     low = sum(alpha < OVER_TRAINED for alpha in fitted)
     high = sum(alpha > UNDER_TRAINED for alpha in fitted)
     inside = len(fitted) - low - high
-    of = f"{len(fitted)} {'matrix' if len(fitted) == 1 else 'matrices'}"
-    if len(fitted) < total:
-        of += f" that are large enough for a power law (of {total})"
-    between = f"α between {OVER_TRAINED:g} and {UNDER_TRAINED:g}"
-    if inside == len(fitted):
-        return f"The only {noun} has {between}" if total == 1 else f"All {of} have {between}"
     outside = [f"{high} above {UNDER_TRAINED:g}"] if high else []
     outside += [f"{low} below {OVER_TRAINED:g}"] if low else []
-    return f"{inside} of {of} {'has' if inside == 1 else 'have'} {between}, {' and '.join(outside)}"
+    found = f"{'has' if inside == 1 else 'have'} α between {OVER_TRAINED:g} and {UNDER_TRAINED:g}"
+    if len(fitted) < total:
+        are = "is" if len(fitted) == 1 else "are"
+        who = str(inside) if outside else "it" if len(fitted) == 1 else "all of them"
+        parts = ", ".join([f"{who} {found}", " and ".join(outside)] if outside else [f"{who} {found}"])
+        return f"Of {total} matrices {len(fitted)} {are} large enough for a power law: {parts}"
+    if outside:
+        return f"{inside} of {total} {'matrix' if total == 1 else 'matrices'} {found}, {' and '.join(outside)}"
+    whole = {1: "The only matrix", 2: "Both matrices"}.get(total, f"All {total} matrices")
+    return f"{whole} {found}"
 
 
 def _alike_part(pairs: Sequence[BlockPair]) -> str:
