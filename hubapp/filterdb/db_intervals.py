@@ -4,65 +4,80 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hubapp.charts import DriftCell
+from hubapp.filterdb.axes import Person
 from hubapp.filterdb.db_query import DbQuery
-from workers.statistics.drift_intervals import DriftEstimate
+from hubapp.filterdb.groups import FilterGroups
+from hubapp.filterdb.selectors import KnownIntervals, intervals_for
 
-KIND = "filter_intervals"
 NOT_YET = "interval not computed yet"
 NO_NULL = "no null: one model"
+OLDER = "interval of earlier results"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Intervals:
-    """Stored intervals and nulls of the pairs of groups.
+    """Stored intervals and nulls of the pairs of groups; `params` of the job that computes them, as JSON."""
 
-    estimates  by the two names
-    made_at    when they were computed; None where they were not
-    is_stale   whether outcomes came or went since then
-    params     of the job that computes them, as JSON; empty where there is nothing to compute
-    """
-
-    estimates: Mapping[frozenset[str], DriftEstimate] = field(default_factory=dict)
-    made_at: dt.datetime | None = None
-    is_stale: bool = False
-    params: str = ""
+    known: KnownIntervals
+    params: str
 
     def cell(self, a: str, b: str, *, value: float) -> DriftCell:
         """The drift of a pair as it is now, with what was stored of its uncertainty."""
-        known = self.estimates.get(frozenset((a, b)))
-        if known is None:
+        found = self.known.of(a, b)
+        if found is None:
             return DriftCell(a=a, b=b, value=value, note=NOT_YET)
-        note = "" if known.null is not None else NO_NULL
-        return DriftCell(a=a, b=b, value=value, low=known.low, high=known.high, null=known.null, note=note)
+        notes = ([] if found.null is not None else [NO_NULL]) + ([] if self.known.is_current else [OLDER])
+        return DriftCell(a=a, b=b, value=value, low=found.low, high=found.high, null=found.null, note="; ".join(notes))
 
     def p_value(self, a: str, b: str) -> float | None:
         """The share of arrangements by chance whose drift is at least as large."""
-        known = self.estimates.get(frozenset((a, b)))
-        return known.p_value if known else None
+        found = self.known.of(a, b)
+        return found.p_value if found else None
+
+    @property
+    def made_at(self) -> dt.datetime | None:
+        """When they were computed; None where they were not."""
+        return self.known.computed_at
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a job has something to do: they are not there, or results came or went since."""
+        return self.made_at is None or not self.known.is_current
 
     @property
     def state(self) -> str:
         """Whether they are there and fit, in words."""
         if self.made_at is None:
             return "Intervals are not computed yet."
-        return "Intervals are older than the newest filters." if self.is_stale else "Intervals are up to date."
+        return "Intervals fit these groups." if self.known.is_current else "Results came or went since the intervals."
 
     @property
     def words(self) -> str:
         """How they are made, in words."""
-        return next((known.words for known in self.estimates.values()), f"{self.state} A job draws whole models.")
+        draws = f"{self.known.draws:,} times" if self.known.draws else "a thousand times or so"
+        return (
+            f"A job draws whole models with replacement, {draws}, for a 95% interval reflected at the value, and deals "
+            f"the models of both groups anew, {draws}, for the null: what chance alone gives. Of a group with one "
+            "model layers are drawn, and no null exists."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """When and how they were computed."""
-        return {"computed_at": self.made_at, "is_stale": self.is_stale, "state": self.state, "how": self.words}
+        is_stale = self.made_at is not None and not self.known.is_current
+        return {
+            "computed_at": self.made_at,
+            "is_stale": is_stale,
+            "state": self.state,
+            "draws": self.known.draws or None,
+        }
 
 
-def intervals_of(query: DbQuery) -> Intervals:
-    """The newest stored intervals for this state of the page."""
-    params = {"axis": query.axis, "balance": query.balance, "kernel": query.kernel, "view": query.view}
-    return Intervals(params=json.dumps({**params, **query.parameters}))
+def intervals_of(query: DbQuery, groups: FilterGroups, user: Person) -> Intervals:
+    """The stored intervals for this state of the page and this person."""
+    state = {"axis": query.axis, "balance": query.balance, "kernel": query.kernel, "view": query.view}
+    known = intervals_for(**state, user=user, params=query.parameters, groups=groups)
+    return Intervals(known=known, params=json.dumps({**state, **query.parameters}))

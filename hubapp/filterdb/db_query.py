@@ -17,7 +17,7 @@ from workers.statistics.drift import BALANCES, Balance
 
 DEFAULT_AXIS, DEFAULT_KERNEL = "task", "3x3"
 SEARCHES = "searches"
-LONGEST_SEARCH = 2000
+LONGEST_SEARCH = 1000  # as the job of the intervals takes it
 
 
 @dataclass(frozen=True, kw_only=True)

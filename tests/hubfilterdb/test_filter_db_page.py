@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from hubapp.catalog.models import Model, SavedSearch
+from hubapp.filterdb.entries import FilterIntervalsSpec
 from hubapp.filterdb.groups import grouped
+from hubapp.filterdb.intervals import filter_intervals_run
 from tests.hubfilterdb.simulated import Simulated, simulate
+from workers.kit import LocalContext
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +149,32 @@ def test_ones_own_searches_are_offered(client: Client, alice: User, store: Simul
     text = text_of(client)
     assert '<option value="library=timm">Timm&#x27;s</option>' in text
     assert '"axis": "task"' in text.replace("&quot;", '"')
+
+
+def test_intervals_are_shown_with_their_age_and_say_when_they_are_old(client: Client, store: Simulated) -> None:
+    spec = FilterIntervalsSpec(axis="task", balance="pooled", draws=100)
+    filter_intervals_run(spec, LocalContext())
+    found = twin(client)
+    assert found["intervals"]["state"] == "Intervals fit these groups."
+    assert found["intervals"]["draws"] == 100
+    sizes = {group["name"]: group["models"] for group in found["groups"]}
+    assert min(sizes.values()) == 1
+    for cell in found["drift"]:
+        has_null = min(sizes[cell["a"]], sizes[cell["b"]]) > 1
+        assert (cell["null"] is not None) == (cell["p_value"] is not None) == has_null
+        assert ("no null: one model" in cell["note"]) == (not has_null)
+        assert cell["is_beyond"] == (has_null and cell["value"] > cell["null"])
+        if cell["low"] is not None:
+            assert cell["low"] - 1e-9 <= cell["value"] <= cell["high"] + 1e-9
+    text = text_of(client)
+    assert "Computed <time" in text
+    assert "Sign in to compute" not in text
+    rows = client.get("/filter-charts/drift.json?axis=task").json()["layout"]["meta"]["table"]["rows"]
+    assert {row[-1] for row in rows} <= {"yes", "no", "no null: one model"}
+    Model.objects.filter(pk=min(store.models)).update(archived_at=timezone.now())
+    assert twin(client)["intervals"]["is_stale"]
+    assert "Results came or went since the intervals." in text_of(client)
+    assert "Sign in to compute" in text_of(client)
 
 
 def test_one_group_and_kernels_without_layers_say_so(client: Client, store: Simulated) -> None:

@@ -70,7 +70,7 @@ def _filter_db(query: DbQuery, user: Person) -> FilterDb | None:
     found = grouped(
         query.axis, kernel=query.kernel, view=query.view, balance=query.balance, user=user, params=query.parameters
     )
-    return FilterDb(query=query, found=found, intervals=intervals_of(query))
+    return FilterDb(query=query, found=found, intervals=intervals_of(query, found, user))
 
 
 def _problem(query: DbQuery, db: FilterDb | None, *, has_any: bool) -> Problem | None:
