@@ -115,8 +115,10 @@ def changed(layer: str, norm: float, *, cosine: float = 0.99, rank: int | None =
         (
             [changed("a", 0.03, rank=4), changed("b", 0.04, rank=8)],
             0,
-            "2 of 2 matrices differ from the base's, by 3.5% of their norm (most: b, 4%)"
-            + "; all 2 have a rank of at most 8, as a merged LoRA leaves it.",
+            (
+                "2 of 2 matrices differ from the base's, by 3.5% of their norm (most: b, 4%); "
+                "all 2 have a rank of at most 8, as a merged LoRA leaves it."
+            ),
         ),
     ],
 )
