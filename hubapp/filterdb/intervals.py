@@ -57,7 +57,8 @@ def filter_intervals_run(spec: FilterIntervalsSpec, context: Context) -> Outcome
 
 def intervals_are_due() -> bool:
     """Whether results of the filter analysis came or went since all intervals were last looked through."""
-    kept = DriftIntervals.objects.filter(kernel="3x3", view="stored", parameters={})
+    axes = [axis.name for axis in AXES.values() if not axis.parameters]
+    kept = DriftIntervals.objects.filter(kernel="3x3", view="stored", axis__in=axes)
     looked_through = set(kept.order_by().values_list("outcomes", flat=True).distinct())
     outcomes = current_outcomes()
     return looked_through != {_digest(outcomes)} if looked_through else bool(outcomes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from django.utils import timezone
@@ -69,17 +69,22 @@ def simulate(
     for row, revision in zip(rows, revisions, strict=True):
         row.current_revision = revision
     Model.objects.bulk_update(rows, ["current_revision"], batch_size=200)
-    shares = draw.dirichlet(np.full(models, 3.0))
-    sizes = 1 + draw.multinomial(layers - models, shares)
-    groups = {
-        row.pk: _groups(task_list(models)[place], int(sizes[place]), draw, kernel=kernel)
-        for place, row in enumerate(rows)
-    }
+    made = _made(models, layers, seed, kernel)
+    groups = {row.pk: parts for row, parts in zip(rows, made, strict=True)}
     outcomes_add(list(zip(revisions, (groups[row.pk] for row in rows), strict=True)), kernel=kernel)
     if has_folded:
         third = [(revision, _folded(groups[revision.model_id])) for revision in revisions[::3]]
         _sums_add(third, kernel=kernel, view="folded")
     return Simulated(models={row.pk: row for row in rows}, groups=groups)
+
+
+@lru_cache(maxsize=4)
+def _made(models: int, layers: int, seed: int, kernel: tuple[int, int]) -> list[dict[int, LayerGroup]]:
+    """The layer groups of each model, made once for all tests that ask for the same."""
+    draw = np.random.default_rng([seed, 1])
+    sizes = 1 + draw.multinomial(layers - models, draw.dirichlet(np.full(models, 3.0)))
+    tasks = task_list(models)
+    return [_groups(task, int(size), draw, kernel=kernel) for task, size in zip(tasks, sizes, strict=True)]
 
 
 def outcomes_add(parts: list[tuple[Revision, dict[int, LayerGroup]]], *, kernel: tuple[int, int] = (3, 3)) -> None:
