@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from workers.statistics.filter_arrays import filter_slices
+from workers.statistics.filter_arrays import filter_blocks
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 # Centring equal filters leaves rounding noise with the entropy of a random layer: a deviation below this share of the
 # largest weight is none.
@@ -25,7 +24,7 @@ _CANCELLED = 1e-4
 _SAFE = (1e-100, 1e100)
 _SAFE_SINGLE = (1e-12, 1e12)
 # From so many output channels on, products of single-precision weights stay single: their errors of 1e-7 average out.
-_WIDE = 256
+_WIDE = 32
 # Output channels a block of products, so that each stays in the cache for its sum.
 _CHANNELS = 192
 
@@ -56,20 +55,20 @@ def layer_sums(values: Array, *, largest: float, sparsity_eps: float) -> LayerSu
     if largest == 0:
         return LayerSums(n=n, n_clean=0, entropy=0.0, clean_entropy=None, l1=0.0, l2=0.0)
     exponent = 0 if _SAFE[0] < largest < _SAFE[1] else math.frexp(largest)[1]
+    largest = math.ldexp(largest, -exponent)
     below = largest * sparsity_eps
     # Filters with a last row of ones: their product holds the sums and the number of filters too.
     moments, clean = np.zeros((taps + 1, taps + 1)), np.zeros((taps + 1, taps + 1))
     l1 = 0.0
-    for columns, is_sparse in _blocks(values, below, exponent):
-        l1 += float((np.abs(columns[:taps]) @ columns[taps]).sum())
-        if is_sparse.any():
-            kept = np.ascontiguousarray(columns[:, ~is_sparse])
-            dropped = np.ascontiguousarray(columns[:, is_sparse])
-            product = kept @ kept.T
+    for columns in filter_blocks(values, exponent=exponent):
+        absolute = np.abs(columns[:taps])
+        l1 += float((absolute @ columns[taps]).sum())
+        sparse = np.flatnonzero(absolute.max(axis=0) < below)
+        if sparse.size:
+            dropped = columns[:, sparse]
             moments += dropped @ dropped.T
-        else:
-            product = columns @ columns.T
-        clean += product
+            columns[:, sparse] = 0
+        clean += columns @ columns.T
     moments += clean
     n_clean = round(clean[taps, taps])
     entropy = _entropy(moments, values, exponent, None, largest)
@@ -82,8 +81,8 @@ def layer_sums(values: Array, *, largest: float, sparsity_eps: float) -> LayerSu
         n_clean=n_clean,
         entropy=entropy,
         clean_entropy=clean_entropy,
-        l1=math.ldexp(l1, exponent),
-        l2=math.ldexp(math.sqrt(float(np.trace(moments[:taps, :taps]))), exponent),
+        l1=_unscaled(l1, exponent),
+        l2=_unscaled(math.sqrt(float(np.trace(moments[:taps, :taps]))), exponent),
     )
 
 
@@ -103,43 +102,36 @@ def channel_orthogonality(values: Array, *, largest: float) -> float | None:
     return 1.0 - total / (n * (n - 1))
 
 
-def _blocks(values: Array, below: float, exponent: int) -> Iterator[tuple[Floats, Mask]]:
-    """The filters as float64 columns over a last row of ones, some at a time, and which of them are sparse."""
-    taps = math.prod(values.shape[2:])
-    is_small = values.dtype.itemsize <= (4 if values.dtype.kind == "f" else 2)
-    for part in filter_slices(values):
-        # Transposed before they are widened: half the bytes on the way.
-        own = np.array(part.reshape(-1, taps).T, dtype=np.float32 if is_small else np.float64, order="C")
-        columns = np.empty((taps + 1, own.shape[1]))
-        columns[:taps] = own
-        columns[taps] = 1.0
-        peaks = np.abs(own, out=own).max(axis=0)
-        if exponent:
-            np.ldexp(columns[:taps], -exponent, out=columns[:taps])
-        yield columns, peaks < np.float64(below)
+def _unscaled(value: float, exponent: int) -> float:
+    """value · 2^exponent, or the largest float64 where that is beyond it."""
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return sys.float_info.max
 
 
 def _entropy(moments: Floats, values: Array, exponent: int, below: float | None, largest: float) -> float:
     """H = −Σ p log10 p over the eigenvalue shares p of the covariance; 0 log 0 = 0; 0 where nothing varies.
 
-    `below` leaves out the sparse filters, as `moments` does.
+    `below` leaves out the filters whose weights are all smaller, as `moments` does.
     """
-    n, mean = moments[-1, -1], moments[:-1, -1] / moments[-1, -1]
-    scatter = moments[:-1, :-1] - n * np.outer(mean, mean)
-    if np.trace(scatter) < _CANCELLED * np.trace(moments[:-1, :-1]):
+    n = float(moments[-1, -1])
+    mean, second = moments[:-1, -1] / n, moments[:-1, :-1]
+    scatter = second - n * (mean[:, None] * mean)
+    if scatter.trace() < _CANCELLED * second.trace():
         scatter = np.zeros_like(scatter)
-        for columns, is_sparse in _blocks(values, 0.0 if below is None else below, exponent):
-            centred = columns[:-1] - mean[:, None]
+        for columns in filter_blocks(values, exponent=exponent):
             if below is not None:
-                centred = np.ascontiguousarray(centred[:, ~is_sparse])
+                columns = columns[:, np.abs(columns[:-1]).max(axis=0) >= below]
+            centred = columns[:-1] - mean[:, None]
             scatter += centred @ centred.T
-    variances = np.clip(np.linalg.eigvalsh(scatter), 0.0, None)
-    total = float(variances.sum())
-    if total <= n * (_NO_VARIANCE * math.ldexp(largest, -exponent)) ** 2:
+    variances = [value for value in np.linalg.eigvalsh(scatter).tolist() if value > 0]
+    total = math.fsum(variances)
+    if total <= n * (_NO_VARIANCE * largest) ** 2:
         return 0.0
-    shares = variances[variances > 0] / total
+    shares = [value / total for value in variances]
     # "+ 0.0" turns the −0.0 of a single share into 0.0.
-    return float(-(shares * np.log10(shares)).sum()) + 0.0
+    return -math.fsum(share * math.log10(share) for share in shares) + 0.0
 
 
 def _scaled_rows(rows: Array) -> Array:

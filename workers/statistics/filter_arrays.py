@@ -54,21 +54,23 @@ def largest_weight(values: Array, *, name: str = "") -> float:
     return largest
 
 
-def filter_columns(weight: Array) -> Floats:
-    """The kernels of an (out, in, *kernel) weight as the columns of a contiguous float64 (taps, out·in) array."""
-    taps = math.prod(weight.shape[2:])
-    # Long contiguous rows: reductions over the taps are then whole-array operations.
-    # Always a copy: callers work on it in place.
-    return np.array(weight.reshape(-1, taps).T, dtype=np.float64, order="C")
+def filter_blocks(weight: Array, *, exponent: int = 0) -> Iterator[Floats]:
+    """The filters of an (out, in, *kernel) weight over 2^exponent as columns, as many at a time as fit into the cache.
 
-
-def filter_slices(weight: Array) -> Iterator[Array]:
-    """Parts of an (out, in, *kernel) weight, of the same dimensions, that fit into the cache as float64."""
-    kernel = weight.shape[2:]
+    Each block is a fresh float64 array (taps + 1, filters), whose last row is of ones: its product with itself holds
+    the sums and the number of the filters too. Long rows make reductions over the taps whole-array operations.
+    """
+    kernel, taps = weight.shape[2:], math.prod(weight.shape[2:])
     if weight.flags.c_contiguous:
         weight = weight.reshape(1, -1, *kernel)
-    size = max(1, _BLOCK // math.prod(kernel))
+    size = max(1, _BLOCK // taps)
     rows = max(1, size // weight.shape[1])
     for row in range(0, len(weight), rows):
         for start in range(0, weight.shape[1], size):
-            yield weight[row : row + rows, start : start + size]
+            filters = weight[row : row + rows, start : start + size].reshape(-1, taps)
+            columns = np.empty((taps + 1, len(filters)))
+            columns[:taps] = filters.T
+            columns[taps] = 1.0
+            if exponent:
+                np.ldexp(columns[:taps], -exponent, out=columns[:taps])
+            yield columns

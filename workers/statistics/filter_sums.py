@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.kit import UserError
-from workers.statistics.filter_arrays import filter_columns, filter_slices, largest_weight, layer_weight, layer_words
+from workers.statistics.filter_arrays import filter_blocks, largest_weight, layer_weight, layer_words
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -63,6 +63,10 @@ class ExactSum:
         low = self.low + other.low
         carry = np.round(low / _COARSE) * _COARSE
         return ExactSum(self.high + other.high + carry, low - carry)
+
+    def __getitem__(self, place: Any) -> ExactSum:
+        """Some of the elements, as NumPy indexes them."""
+        return ExactSum(self.high[place].copy(), self.low[place].copy())
 
     @property
     def value(self) -> Floats:
@@ -142,25 +146,24 @@ class FilterStatistics:
             )
         largest = largest_weight(values, name=name)
         is_sparse_below = largest * sparsity_eps if largest > 0 else math.inf
-        total, second = ExactSum.of(np.zeros(taps)), ExactSum.of(np.zeros((taps, taps)))
+        moments = ExactSum.of(np.zeros((taps + 1, taps + 1)))
         n_sparse = 0
         joint = np.zeros(((taps + 1) // 2, BINS * BINS), dtype=np.int64)
-        for part in filter_slices(values):
-            columns = filter_columns(part)
-            peaks = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+        for columns in filter_blocks(values):
+            filters = columns[:taps]
+            peaks = np.maximum(filters.max(axis=0), -filters.min(axis=0))
             n_sparse += int(np.count_nonzero(peaks < is_sparse_below))
             peaks[peaks == 0] = 1
-            columns /= peaks
-            total += ExactSum.of(columns.sum(axis=1))
-            second += ExactSum.of(columns @ columns.T)
-            _count_pairs(_binning_basis(kernel) @ columns, joint)
+            filters /= peaks
+            moments += ExactSum.of(columns @ columns.T)
+            _count_pairs(_binning_basis(kernel) @ filters, joint)
         pairs = joint.reshape(-1, BINS, BINS)
         histograms = np.stack([pairs.sum(axis=2), pairs.sum(axis=1)], axis=1).reshape(-1, BINS)[:taps]
         return cls(
             kernel=kernel,
             n=values.shape[0] * values.shape[1],
-            total=total,
-            second=second,
+            total=moments[:taps, taps],
+            second=moments[:taps, :taps],
             largest=largest,
             n_sparse=n_sparse,
             histograms=histograms,
@@ -300,15 +303,13 @@ def _binning_basis(kernel: tuple[int, ...]) -> Floats:
 def _count_pairs(bins: Floats, joint: Counts) -> None:
     """Count coefficients, in bins from the middle, in pairs: a joint histogram of two costs one count, not two."""
     bins += BINS / 2
-    np.floor(bins, out=bins)
-    if len(bins) % 2:
-        # The last one has no partner; 35 is the bin of 0.
-        bins = np.vstack([bins, np.full((1, bins.shape[1]), BINS / 2)])
-    firsts = bins[0::2]
-    firsts *= BINS
-    firsts += bins[1::2]
-    for counts, places in zip(joint, firsts.astype(np.intp), strict=True):
-        counts += np.bincount(places, minlength=BINS * BINS)
+    places = np.floor(bins[0::2])
+    places *= BINS
+    # The place is cut to a whole number below. The last coefficient may have no partner; 35 is the bin of 0.
+    places[: len(bins) // 2] += bins[1::2]
+    places[len(bins) // 2 :] += BINS // 2
+    for counts, row in zip(joint, places.astype(np.intp), strict=True):
+        counts += np.bincount(row, minlength=BINS * BINS)
 
 
 def _read_header(payload: bytes) -> tuple[tuple[int, ...], int, int, float]:
