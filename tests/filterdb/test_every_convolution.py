@@ -105,9 +105,22 @@ def test_every_kernel_and_dimension_has_a_row(every_kind: Path) -> None:
     assert {row["verdict"] for row in rows} <= {"random", "healthy", "not assessable"}
     assert outcome.tables["skipped"].rows == [["i.conv.weight", "its numbers are int8, not floating point"]]
     assert outcome.summary["skipped"] == {"its numbers are int8, not floating point": 1}
-    assert outcome.summary["sentence"] == "The only layer is random."
+    assert outcome.summary["sentence"] == "The only layer of kernel size 3 × 3 is random."
     assert "1 tensor was left out: its numbers are int8" in outcome.summary["kernels_sentence"]
     assert (outcome.summary["convolutions"], outcome.summary["filters"]) == (8, 48 + 1024 + 128 + 64 + 64 + 64 + 32)
+
+
+def test_a_model_without_3x3_layers_is_told_by_its_commonest_kernel(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(8, 8, 1, 1), (8, 8, 1, 1), (64, 32, 5, 5), (8, 8, 7, 7)]
+    for number, sentence in ((4, "of kernel size 5 × 5"), (2, "of kernel size 1 × 1")):
+        state = {f"l{place}.conv.weight": rng.standard_normal(shape) for place, shape in enumerate(shapes[:number])}
+        save_file(state, tmp_path / "m.safetensors")
+        outcome = analyse(tmp_path / "m.safetensors")
+        assert sentence in outcome.summary["sentence"]
+        assert outcome.tables["pca"].rows == outcome.tables["histograms"].rows == []
+        assert [score.value for score in outcome.scores] == [None] * 3
+    assert outcome.sums == ()
 
 
 def test_both_views_are_kept_apart(every_kind: Path) -> None:

@@ -21,11 +21,11 @@ _JACKKNIFE = (
 def findings_sentence(qualities: Sequence[LayerQuality], depths: Sequence[float], *, of_kernel: str = "") -> str:
     """What was found: "2 of 18 layers are random, both after depth 0.8; the other 16 are healthy.".
 
-    of_kernel  stands before "layers", such as "5 × 5 " where they are not the 3 × 3 ones
+    of_kernel  stands after "layers", such as " of kernel size 5 × 5" where the model has other ones too
     """
     total = len(qualities)
     counts = Counter(quality.verdict for quality in qualities)
-    layers = f"{of_kernel}{'layer' if total == 1 else 'layers'}"
+    layers = f"{'layer' if total == 1 else 'layers'}{of_kernel}"
     found = [verdict for verdict in DEGENERATE if counts[verdict]]
     number = sum(counts[verdict] for verdict in found)
     if total == 1:

@@ -53,15 +53,16 @@ def kernel_words(kernel: Sequence[int], between: str = "×") -> str:
 
 
 def main_layers(layers: Sequence[Layer]) -> tuple[list[Layer], str]:
-    """The layers that sentences are about, and how to name their kernel before "layers".
+    """The layers that sentences are about, and what to say of their kernel after "layers".
 
-    The 3 × 3 ones, unnamed; of a model without, those of the kernel that most layers have, 1 × 1 only as the last.
+    The 3 × 3 ones; of a model without, those of the kernel that most layers have, 1 × 1 only as the last. The kernel is
+    named unless it is 3 × 3 and the model's only one of more than one weight.
     """
     counts = Counter(layer.kernel for layer in layers)
-    if counts[MAIN_KERNEL]:
-        return [layer for layer in layers if layer.kernel == MAIN_KERNEL], ""
-    kernel = max(counts, key=lambda one: (math.prod(one) > 1, counts[one], -math.prod(one)))
-    return [layer for layer in layers if layer.kernel == kernel], f"{kernel_words(kernel, ' × ')} "
+    kernel = max(counts, key=lambda one: (one == MAIN_KERNEL, math.prod(one) > 1, counts[one], -math.prod(one)))
+    others = any(math.prod(one) > 1 for one in counts if one != kernel)
+    words = f" of kernel size {kernel_words(kernel, ' × ')}" if others or kernel != MAIN_KERNEL else ""
+    return [layer for layer in layers if layer.kernel == kernel], words
 
 
 def kernel_counts(layers: Sequence[Layer], results: Results) -> dict[str, dict[str, int]]:
@@ -76,9 +77,9 @@ def kernel_counts(layers: Sequence[Layer], results: Results) -> dict[str, dict[s
 
 
 def kernels_sentence(kernels: Mapping[str, Mapping[str, int]], skipped: Mapping[str, int]) -> str:
-    """Which kernels there are, and what was left out: "20 convolutions: 18 of 3 × 3, 2 of 1 × 1."."""
+    """Which kernels there are, and what was left out: "20 convolutions: 18 of size 3 × 3, 2 of size 1 × 1."."""
     total = sum(count["layers"] for count in kernels.values())
-    each = ", ".join(f"{count['layers']} of {kernel.replace('×', ' × ')}" for kernel, count in kernels.items())
+    each = ", ".join(f"{count['layers']} of size {kernel.replace('×', ' × ')}" for kernel, count in kernels.items())
     words = f"{total} {'convolution' if total == 1 else 'convolutions'}: {each}."
     for reason, count in skipped.items():
         words += f" {count} {'tensor was' if count == 1 else 'tensors were'} left out: {reason}."
