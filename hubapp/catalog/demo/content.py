@@ -84,7 +84,15 @@ def _model_facts(item: DemoModel) -> dict[str, Any]:
         "architecture": item.architecture,
         "is_control": item.is_control,
         "origin": origin,
+        "dataset_names": list(item.trained_on),
+        "tags": _tags(item),
     }
+
+
+def _tags(item: DemoModel) -> list[str]:
+    """What no column holds, as the filter DB reads it."""
+    visual = [f"visual:{item.visual_category}"] if item.visual_category else []
+    return [*visual, *(f"pretrained:{name}" for name in item.pretrained_on)]
 
 
 def _model(item: DemoModel, *, source: Source, content: Manifest) -> tuple[str, str]:

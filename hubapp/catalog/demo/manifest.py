@@ -78,9 +78,16 @@ class _Item(_Part):
 
 
 class DemoModel(_Item):
-    """A model of the demo."""
+    """A model of the demo.
+
+    trained_on, pretrained_on  data sets, where they are known
+    visual_category            what the pictures that it was trained on show, as the filter DB calls it
+    """
 
     architecture: str
+    trained_on: tuple[str, ...] = ()
+    pretrained_on: tuple[str, ...] = ()
+    visual_category: str = ""
     loader: str = ""
     is_control: bool = False
     untrained: Untrained | None = None
