@@ -9,6 +9,7 @@ import numpy.typing as npt
 from django.utils import timezone
 
 from hubapp.catalog.models import File, Model, Revision, Source, Tensor
+from hubapp.catalog.selectors import model_ref
 from hubapp.jobs.models import Job
 from hubapp.results.models import Outcome
 from hubapp.results.services import outcome_store
@@ -83,16 +84,6 @@ def revision_of(folder: Path, model: Model, tensors: Tensors) -> Revision:
     return revision
 
 
-def reference(revision: Revision) -> ModelRef:
-    """What a job is given of a revision."""
-    return ModelRef(
-        name=revision.model.slug,
-        revision=revision.digest,
-        files=tuple(revision.files.values_list("location", flat=True)),
-        tensors={one.name: (tuple(one.shape), one.dtype) for one in revision.tensors.all()},
-    )
-
-
 def analysed(kind: str, model: Model, folder: Path, *, base: Revision | None = None) -> Outcome:
     """The outcome of a real run of an analysis of the model's current revision, stored under a succeeded job."""
     revision = model.current_revision
@@ -101,12 +92,12 @@ def analysed(kind: str, model: Model, folder: Path, *, base: Revision | None = N
     others: dict[str, ModelRef] = {}
     if base is not None:
         params["base"] = f"{base.model.slug}@{base.digest}"
-        others[params["base"]] = reference(base)
+        others[params["base"]] = model_ref(base)
     entry = ANALYSES.get(kind)
     workdir, store = folder / "work", folder / "store"
     for one in (workdir, store):
         one.mkdir(exist_ok=True)
-    context = LocalContext(model=reference(revision), others=others, workdir=workdir, store_dir=store)
+    context = LocalContext(model=model_ref(revision), others=others, workdir=workdir, store_dir=store)
     outcome = entry.load()(entry.params(**params), context)
     job = Job.objects.create(
         kind=kind,

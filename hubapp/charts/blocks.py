@@ -116,7 +116,7 @@ def straightness(rows: Sequence[Row]) -> Figure:
             (row["role"], row["stack"], row["blocks"], row["r_squared"], row["expected"]) for row in known
         ],
         height=110 + 22 * len(known),
-        xaxis=axis("Share of the variance on a line in depth", rangemode="tozero", tickformat=".0%"),
+        xaxis=axis("Share on a line", rangemode="tozero", tickformat=".0%", nticks=5),
         yaxis={
             "tickmode": "array",
             "tickvals": places,

@@ -20,6 +20,7 @@ from hubapp.ui.words import number
 from workers.statistics.drift_intervals import drift_estimates
 
 DRAWS = 400
+DEGENERATE = frozenset({"random", "sparse", "redundant"})
 NOTHING = "None of these models has layers of this kernel size that were looked at."
 NO_NULL = (
     "Each group is one model here, so its layers (by tenths of the depth) were drawn for the intervals, and no null "
@@ -92,16 +93,15 @@ class FilterComparison:
 
     @property
     def sentence(self) -> str:
-        """What was found: which two lie closest, which furthest, and who has the most degenerate layers."""
-        shares = [
-            (sum(bool(row.get("is_degenerate")) for row in rows), len(rows), model.title)
+        """What was found: which two lie closest, which furthest, and how many layers of each are degenerate."""
+        counts = [
+            f"{sum(row['verdict'] in DEGENERATE for row in rows)} of {len(rows)} in {model.title}"
             for model, rows in zip(self.models, self.layers, strict=True)
             if rows
         ]
-        if not shares:
+        if not counts:
             return NOTHING
-        counts = ", ".join(f"{bad} of {total} in {title}" for bad, total, title in shares)
-        return f"{self._drift_words()}Degenerate layers: {counts}."
+        return f"{self._drift_words()}Random, sparse or redundant layers: {', '.join(counts)}."
 
     def _drift_words(self) -> str:
         known = sorted((cell for cell in self.cells if cell.value is not None), key=lambda cell: cell.value or 0.0)

@@ -50,10 +50,10 @@ COLUMNS = (
     ),
     TableColumn(
         key="is_degenerate",
-        title="Degenerate",
+        title="Combined",
         look="flag",
-        meaning="The supplement's combined criterion: entropy at most 0.02 below the threshold or above it, "
-        "or below 0.5 with at least 14% sparse filters.",
+        meaning="Whether the supplement's combined criterion calls it degenerate: entropy above the threshold or at "
+        "most 0.02 below it, or below 0.5 with at least 14% sparse filters.",
     ),
     TableColumn(key="rule", title="Why", look="text"),
 )

@@ -86,7 +86,7 @@ def analyse_filters(visitor: Visitor, title: str) -> None:
     page.get_by_role("link", name=title).click()
     page.get_by_role("link", name="Analyses", exact=True).click()
     visitor.settle()
-    expect(page.get_by_role("region", name="Layers")).to_be_visible()
+    expect(page.get_by_role("link", name="The whole filter report")).to_be_visible()
     assert page.locator("figure[data-is-ready]").count() > 0
     visitor.check()
 
