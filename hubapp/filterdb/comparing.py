@@ -19,7 +19,7 @@ from hubapp.results.side_by_side import LayerNumber, SideBySide, side_by_side
 from hubapp.ui.words import number
 from workers.statistics.drift_intervals import drift_estimates
 
-DRAWS = 400
+DRAWS = 1000
 DEGENERATE = frozenset({"random", "sparse", "redundant"})
 NOTHING = "None of these models has layers of this kernel size that were looked at."
 NO_NULL = (

@@ -17,12 +17,12 @@ from workers.kit import UserError
 from workers.statistics.drift import CoefficientSums, drift
 from workers.statistics.drift_intervals import DriftSample, bootstrap_drifts
 
-DRAWS = 200
+DRAWS = 1000
 # The usual axes; one by depth would set a model against parts of itself.
 OFFERED = tuple(axis for axis in AXES.values() if not axis.is_by_depth and not axis.parameters)
 FIRST = "family"
 CONVENTION = (
-    f"The model is left out of its own group. Intervals: 95%, {DRAWS} bootstrap draws of the models of the group; the "
+    f"The model is left out of its own group. Intervals: 95%, {DRAWS:,} bootstrap draws of the group's models; the "
     "model itself stays as it is. A group of one model has no interval."
 )
 

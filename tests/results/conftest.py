@@ -140,10 +140,9 @@ def hub(db: None, measured: dict[str, Measured], settings: object, tmp_path: Pat
     return Hub(dataset=dataset, models=models, outcomes=outcomes)
 
 
-@pytest.fixture
-def filter_report(hub: Hub, tmp_path: Path) -> Outcome:
-    """A real filter analysis of a small checkpoint, stored for the model "pixels"."""
-    weights = tmp_path / "weights.npz"
+def filter_analysis(folder: Path) -> KitOutcome:
+    """What the filter analysis returns for a small checkpoint; its files lie in `folder`."""
+    weights = folder / "weights.npz"
     rng = np.random.default_rng(0)
     np.savez(
         weights,
@@ -153,7 +152,12 @@ def filter_report(hub: Hub, tmp_path: Path) -> Outcome:
         },
     )
     model = ModelRef(name="pixels", revision=digest_of("pixels"), files=(str(weights),))
-    outcome = filterdb.run(FilterdbSpec(), LocalContext(model=model, workdir=tmp_path))
+    return filterdb.run(FilterdbSpec(), LocalContext(model=model, workdir=folder))
+
+
+@pytest.fixture
+def filter_report(hub: Hub, tmp_path: Path) -> Outcome:
+    """A real filter analysis of a small checkpoint, stored for the model "pixels"."""
     revision = hub.models["pixels"].current_revision
     assert revision is not None
-    return stored("filterdb", outcome, revision, None, tmp_path)
+    return stored("filterdb", filter_analysis(tmp_path), revision, None, tmp_path)

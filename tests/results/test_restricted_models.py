@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from hubapp.catalog.models import BaseLink, Card, Model, Paper, PaperLink, Recor
 from hubapp.insights.services import insights_refresh
 from hubapp.jobs.models import Job, LogLine, Schedule
 from hubapp.results.models import Outcome
-from tests.results.conftest import Hub
+from tests.results.conftest import Hub, filter_analysis, stored
 
 SLUG, TITLE, NOTE = "acme/zanzibar-net", "Zanzibar Net", "zanzibar-in-words"
 UNKNOWN = "acme/nothing-here"
@@ -41,7 +42,7 @@ class Secret:
 
 
 @pytest.fixture
-def secret(hub: Hub, filter_report: Outcome, alice: Any) -> Secret:
+def secret(hub: Hub, filter_report: Outcome, alice: Any, tmp_path: Path) -> Secret:
     model = hub.models["noise"]
     facts = {"slug": SLUG, "title": TITLE, "author": "acme", "is_private": True, "is_restricted": True}
     Model.objects.filter(pk=model.pk).update(**facts, downloads=10**9, parameters=12_345, library="transformers")
@@ -60,6 +61,7 @@ def secret(hub: Hub, filter_report: Outcome, alice: Any) -> Secret:
         return Job.objects.create(kind=kind, title=title, digest=digest, **values)
 
     outcomes = [hub.outcomes["noise", kind] for kind in ("transferability", "fewshot")]
+    outcomes.append(stored("filterdb", filter_analysis(tmp_path), revision, None, tmp_path))
     Job.objects.filter(outcome__in=outcomes).update(title=f"Result of {TITLE}")
     words = Schedule.objects.create(title=f"Each night {TITLE}", cron="0 1 * * *", kind="fewshot", search="q=zanzibar")
     everything = Schedule.objects.create(title="Everything", cron="0 1 * * *", kind="fewshot", search="modality=image")
@@ -116,7 +118,20 @@ def routes() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 def addresses(secret: Secret) -> Iterator[str]:
     """Every address that the routes make of what there is."""
-    words = ["digits", "filters", "health", "accuracy", "sections", "task", "library", "archive", "restore"]
+    words = [
+        "digits",
+        "filters",
+        "health",
+        "pictures",
+        "drift",
+        "alpha",
+        "accuracy",
+        "sections",
+        "task",
+        "library",
+        "archive",
+        "restore",
+    ]
     uuids = [*Job.objects.values_list("pk", flat=True), *Outcome.objects.values_list("pk", flat=True)]
     numbers = {
         pk for rows in (Source, Schedule, Paper, SavedSearch) for pk in rows.objects.values_list("pk", flat=True)
@@ -147,8 +162,12 @@ QUERIES = [
     "/compare/?models=pixels,copies",
     "/compare.json?models=pixels,copies",
     "/compare/filters/?models=pixels,copies",
+    "/filter-positions/pixels/?axis=author",
+    "/filter-positions/pixels.json?axis=model",
+    "/filter-position-charts/pixels.json?axis=model",
+    "/filters.json?axis=model",
     "/compare/filters.json?models=pixels,copies",
-    "/compare/filters/charts/entropy.json?models=pixels,copies",
+    "/compare/filters/charts/drift.json?models=pixels,copies",
     "/compare/weights.json?models=pixels,copies",
     "/compare/weights/charts/alpha.json?models=pixels,copies",
     "/datasets/digits/fewshot.json?models=pixels",
@@ -197,7 +216,18 @@ def test_outsiders_find_nothing_anywhere(outsider: Client, secret: Secret) -> No
 
 @pytest.mark.parametrize(
     "address",
-    ["/models/{}/", "/models/{}.json", "/scores/{}/", "/scores/{}.json", "/filters/{}/", "/filters/{}.json"],
+    [
+        "/models/{}/",
+        "/models/{}.json",
+        "/scores/{}/",
+        "/scores/{}.json",
+        "/filters/{}/",
+        "/filters/{}.json",
+        "/weights/{}/",
+        "/weights/{}.json",
+        "/filter-positions/{}/",
+        "/weight-differences/{}.json",
+    ],
 )
 def test_it_answers_like_a_name_that_nobody_has(outsider: Client, secret: Secret, address: str) -> None:
     # Names of the same length and words that nobody has give the same answer, hints and all.
@@ -235,6 +265,7 @@ def test_outsiders_do_not_count_it(outsider: Client, secret: Secret) -> None:
 SHOWN = [
     "/", "/models/?q=zanzibar", f"/models/{SLUG}/", "/jobs/?all=1", "/jobs/?model=zanzibar", "/schedules/", "/running/",
     "/datasets/digits/ranking/", "/datasets/digits/fewshot/", f"/scores/{SLUG}/", f"/filters/{SLUG}/",
+    f"/weights/{SLUG}/", f"/filter-positions/{SLUG}/",
     f"/compare/?models=pixels,{SLUG}", "/jobs/models/?model=zan", "/jobs.json?all=1", "/index.json",
     "/datasets/digits/ranking.json", "/datasets/digits/ranking/chart.json?by=logme", "/schedules.json", "/insights/",
 ]  # fmt: skip
