@@ -44,6 +44,11 @@ def model_ref(revision: Revision) -> ModelRef:
     )
 
 
+def is_readable(revision: Revision) -> bool:
+    """Whether its weights can be read: here, or by byte ranges at its hub, which some analyses do."""
+    return not revision.error_message and (revision.is_local or _hub_files(revision) is not None)
+
+
 def _hub_files(revision: Revision) -> HubFiles | None:
     """Where the weights of a revision can be read by byte ranges: safetensors of a hub, else nowhere."""
     source = revision.model.source

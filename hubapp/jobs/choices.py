@@ -7,6 +7,7 @@ from django.db.models import Q
 from hubapp.catalog.models import Model
 from hubapp.catalog.models.model import ModelQuerySet, is_insider
 from hubapp.catalog.search import near_models
+from hubapp.catalog.selectors import is_readable
 from hubapp.jobs.visibility import Person
 from workers.kit import UserError
 
@@ -34,12 +35,14 @@ def model_choices(text: str, user: Person) -> list[Model]:
 
 def model_here(slug: str, user: Person) -> Model:
     """The model of that name with its revision; raises UserError (field "model"), which says what to do instead."""
-    model: Model | None = Model.objects.visible_to(user).filter(slug=slug).select_related("current_revision").first()
+    found = Model.objects.visible_to(user).filter(slug=slug)
+    model: Model | None = found.select_related("current_revision__model__source").first()
     if model is None or model.archived_at is not None:
         near = near_models(slug, user)
         hint = f"Did you mean {' or '.join(near)}?" if near else "Look it up in the list of models."
         raise UserError(f"There is no model named {slug!r}. {hint}", field="model")
-    if model.current_revision is None or not model.current_revision.is_local:
+    revision = model.current_revision
+    if revision is None or not (revision.is_local or is_readable(revision)):
         raise UserError(f"{model.title} is known by its hub's word only. {BRING}", field="model")
     return model
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hubapp.catalog.lineage import lineage_brief
 from hubapp.catalog.models import Model, Revision
+from hubapp.catalog.selectors import is_readable, revisions_for_refs
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome
 from hubapp.results.selectors import outcomes_visible_to
@@ -72,14 +73,22 @@ def titles_of(slugs: Sequence[str], user: Person) -> dict[str, str]:
 
 
 def bases_offered(model: Model, user: Person) -> list[Base]:
-    """What the model was made from and its other revisions, of those whose weights lie here."""
+    """What the model was made from and its other revisions, of those whose weights can be read."""
     names = [relative.name for relative in lineage_brief(model, user).bases]
-    here = Model.objects.visible_to(user).filter(slug__in=names, current_revision__is_local=True)
-    offered = [Base(value=slug, words=f"{title}, its base") for slug, title in here.values_list("slug", "title")]
-    others = Revision.objects.filter(model=model, is_local=True, error_message="")
+    bases = Revision.objects.filter(
+        pk__in=Model.objects.visible_to(user).filter(slug__in=names).values("current_revision")
+    )
+    offered = [
+        Base(value=one.model.slug, words=f"{one.model.title}, its base")
+        for one in revisions_for_refs(bases.order_by("model__slug"))
+        if is_readable(one)
+    ]
+    others = Revision.objects.filter(model=model, error_message="")
     if model.current_revision is not None:
         others = others.exclude(digest=model.current_revision.digest)
-    for revision in others.order_by("-created_at")[:MOST_SHOWN]:
+    for revision in revisions_for_refs(others.order_by("-created_at")[:MOST_SHOWN]):
+        if not is_readable(revision):
+            continue
         when = f"{revision.created_at:%-d %B %Y}"
         offered.append(
             Base(value=f"{model.slug}@{revision.digest}", words=f"revision {revision.digest[:10]} of {when}")

@@ -158,7 +158,12 @@ def test_a_model_read_from_afar(client: Client, take_records: RecordTaker) -> No
     found = text(client, "/models/acme/base-7b/?tab=files&tensor=layers.11")
     assert "1 to 11 of 11 tensors with “layers.11” in the name" in found
     assert "No tensor has “nope” in its name" in text(client, "/models/acme/base-7b/?tab=files&tensor=nope")
-    assert "Run an analysis" not in text(client, "/models/acme/base-7b/?tab=analyses")
+    analyses = text(client, "/models/acme/base-7b/?tab=analyses")
+    assert "Its weights are read from its hub by byte ranges" in analyses
+    assert "Weight report" in analyses
+    twin = client.get("/models/acme/base-7b.json").json()["analyses"]
+    runnable = {fit["analysis"] for fit in twin if fit["fits"]}
+    assert runnable == {"weights", "weight_difference"}  # it has no convolution, and the others need files
 
 
 def test_a_model_whose_files_are_here(client: Client, make_model: ModelMaker, make_dataset: DatasetMaker) -> None:

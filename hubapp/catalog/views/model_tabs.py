@@ -25,7 +25,7 @@ from hubapp.catalog.presenting.lineage import drawn_sentence, kin_of, lineage_se
 from hubapp.catalog.presenting.loading import loading
 from hubapp.catalog.presenting.quality import ReadCard, documented, read_card, safety_level, safety_of
 from hubapp.catalog.presenting.rights import rights_of
-from hubapp.catalog.selectors import Fit, dataset_list, dataset_ref, model_ref, tensor_list, which_fit
+from hubapp.catalog.selectors import Fit, dataset_list, dataset_ref, is_readable, model_ref, tensor_list, which_fit
 from hubapp.catalog.versions import RevisionDiff, revision_diff, revision_list
 from hubapp.catalog.views.answers import page_number
 
@@ -90,10 +90,15 @@ class Shown:
         return self.brief.bases[0].name if self.brief.bases else ""
 
     @cached_property
+    def is_readable(self) -> bool:
+        """Whether analyses can read its weights, here or by byte ranges at its hub."""
+        return self.revision is not None and is_readable(self.revision)
+
+    @cached_property
     def fits(self) -> list[Fit]:
         """What can be run on it: analyses of it alone and with each data set; nothing without its weights."""
         revision = self.revision
-        if revision is None or revision.error_message or not revision.is_local:
+        if revision is None or not self.is_readable:
             return []
         references = [dataset_ref(one.current_revision) for one in self.datasets if one.current_revision]
         found = which_fit(models=[model_ref(revision)], datasets=references)
@@ -276,7 +281,7 @@ def lineage(shown: Shown) -> dict[str, Any]:
 
 def analyses(shown: Shown) -> dict[str, Any]:
     """What was computed, and what can be."""
-    return {"matrix": analysis_matrix(shown.fits, shown.datasets)}
+    return {"matrix": analysis_matrix(shown.fits, shown.datasets), "is_readable": shown.is_readable}
 
 
 def papers(shown: Shown) -> dict[str, Any]:
