@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,9 @@ from workers.statistics.phenotype import Phenotype, phenotype
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+
+# (pack with a row for each depth decile, model, balance) -> a row for each layer of the model
+LayerReader = Callable[[Pack, int, Balance], CoefficientSums | None]
 
 MOST_GROUPS = 24
 VIEWS: tuple[View, ...] = ("stored", "folded")
@@ -212,13 +215,19 @@ def membership_of(
     )
 
 
-def samples_of(membership: Membership, balance: Balance) -> list[DriftSample]:
-    """The groups as what intervals draw: their models, or the depth deciles of a group with one model."""
+def samples_of(membership: Membership, balance: Balance, *, layers: LayerReader = lambda *_: None) -> list[DriftSample]:
+    """The groups as what intervals draw: their models; of a group with one model the layers that `layers` reads.
+
+    Where it gives none, as it does unless told, its depth deciles.
+    """
     samples = []
     for name, rows in zip(membership.names, membership.rows, strict=True):
         units = membership.pack
         models = units.model[rows]
         if len(models) == 1 and not membership.is_by_depth:
+            if found := layers(membership.deciles, int(models[0]), balance):
+                samples.append(DriftSample(name=name, models=(int(models[0]),), units=found, pieces="layers"))
+                continue
             units = membership.deciles
             rows = np.flatnonzero(units.model == models[0])
         sums = units.sums(balance if len(models) > 1 or balance == "layer" else "pooled")[rows]

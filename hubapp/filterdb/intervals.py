@@ -15,6 +15,7 @@ from django.utils import timezone
 from hubapp.filterdb.axes import AXES, Axis, Person, axis_of
 from hubapp.filterdb.entries import FilterIntervalsSpec
 from hubapp.filterdb.groups import Membership, membership_of, samples_of
+from hubapp.filterdb.model_layers import model_layers
 from hubapp.filterdb.models import DriftIntervals
 from hubapp.filterdb.pack import current_outcomes
 from workers.kit import Context, Outcome, digest_of
@@ -130,7 +131,7 @@ def _forget_old_searches() -> None:
 
 
 def _values(membership: Membership, balance: Balance, *, draws: int, seed: int) -> list[dict[str, Any]]:
-    samples = samples_of(membership, balance)
+    samples = samples_of(membership, balance, layers=model_layers)
     found = drift_estimates(samples, draws=draws, seed=seed)
     pairs = combinations(range(len(samples)), 2)
     return [

@@ -71,7 +71,7 @@ def models(tmp_path: Path) -> dict[str, ModelRef]:
 
 
 def test_the_job_compares_groups_of_models(models: dict[str, ModelRef]) -> None:
-    spec = PaperDriftSpec(models=tuple(models), groups=("first", "second", "third"))
+    spec = PaperDriftSpec(models=tuple(models), groups=("first", "second", "third"), kernel="3x3")
     outcome = run(spec, LocalContext(others=models))
     rows = {(a, b): value for a, b, value in outcome.tables["drift"].rows}
     assert rows == pytest.approx({("first", "second"): 1.442405581177, ("first", "third"): 0.076867854676,
@@ -88,7 +88,9 @@ def test_the_job_compares_groups_of_models(models: dict[str, ModelRef]) -> None:
 
 
 def test_models_of_one_group_are_pooled(models: dict[str, ModelRef]) -> None:
-    outcome = run(PaperDriftSpec(models=tuple(models), groups=("x", "y", "x")), LocalContext(others=models))
+    outcome = run(
+        PaperDriftSpec(models=tuple(models), groups=("x", "y", "x"), kernel="3x3"), LocalContext(others=models)
+    )
     assert outcome.tables["groups"].rows == [["x", 2, 3, 2 * ROWS], ["y", 1, 1, ROWS]]
     assert outcome.summary["sentence"].startswith("In the paper's own convention, “x” and “y” lie apart: drift ")
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from django.contrib.auth.models import User
 
+from hubapp.catalog.demo.manifest import manifest
 from hubapp.catalog.filters import FACETS
 from hubapp.catalog.models import BaseLink, Model, Revision, Source
 from hubapp.filterdb.axes import AXES, axis_of
 from hubapp.filterdb.groups import grouped
+from hubapp.filterdb.naming import CATEGORY_NAMES
 from tests.hubfilterdb.simulated import outcomes_add, simulate
 from workers.kit import UserError
 from workers.statistics.filter_sums import FilterStatistics
@@ -112,7 +114,7 @@ def test_two_searches_may_share_models(alice: User) -> None:
     two = model("b", task="depth-estimation")
     three = model("c", library="timm", is_restricted=True)
     sought = (one, two, three)
-    searches = {"a": "task=depth-estimation", "b": "?library=timm&sort=name"}
+    searches: dict[str, Any] = {"a": "task=depth-estimation", "b": "?library=timm&sort=name"}
     assert names("searches", *sought, user=alice, **searches) == [
         ("search A", "search B"),
         ("search A",),
@@ -172,3 +174,12 @@ def test_every_facet_of_the_list_is_an_axis_or_has_one_of_its_own() -> None:
 def test_an_unknown_axis_is_told() -> None:
     with pytest.raises(UserError, match="There is no axis named"):
         axis_of("colour")
+
+
+def test_facts_of_the_demo_are_read_and_its_categories_known() -> None:
+    for item in manifest().models:
+        assert item.visual_category in ("", *CATEGORY_NAMES)
+    facts = next(item for item in manifest().models if item.slug == "mtcnn-pnet")
+    net = model("net", dataset_names=list(facts.trained_on), tags=[f"visual:{facts.visual_category}"])
+    assert names("training_data", net) == [("wider-face", "celeba")]
+    assert names("visual_category", net) == [("faces",)]

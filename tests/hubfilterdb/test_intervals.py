@@ -26,11 +26,15 @@ from workers.statistics.drift_intervals import drift_estimates
 
 __all__ = ["no_broker"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_broker")]
-USUAL = {"kernel": "3x3", "view": "stored", "balance": "pooled"}
+USUAL: dict[str, Any] = {"kernel": "3x3", "view": "stored", "balance": "pooled"}
 
 
 def run(**params: Any) -> dict[str, Any]:
-    return filter_intervals_run(FilterIntervalsSpec(draws=100, **params), LocalContext()).summary
+    return filter_intervals_run(spec_of(**params), LocalContext()).summary
+
+
+def spec_of(**params: Any) -> FilterIntervalsSpec:
+    return FilterIntervalsSpec.model_validate({"draws": 100, **params})
 
 
 def test_what_is_kept_is_what_the_drifts_and_their_draws_give(alice: User) -> None:
@@ -91,7 +95,7 @@ def test_a_job_that_was_stopped_goes_on_where_it_stopped() -> None:
                 raise Cancelled
 
     with pytest.raises(Cancelled):
-        filter_intervals_run(FilterIntervalsSpec(axis="library", draws=100), Stopping())
+        filter_intervals_run(spec_of(axis="library"), Stopping())
     assert DriftIntervals.objects.count() == 3
     again = run(axis="library")
     assert (again["computed"], again["groupings"]) == (3, 6)

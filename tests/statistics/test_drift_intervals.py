@@ -44,7 +44,7 @@ def test_groups_of_one_distribution_stay_inside_the_null_as_often_as_it_says() -
         b = sample("b", 2 * trial + 1, size=9, first=100)
         chance = null_drifts(a, b, draws=100, seed=trial)
         assert chance is not None
-        inside += float(drift(a.whole, b.whole)) <= np.quantile(chance, 0.95)
+        inside += bool(float(drift(a.whole, b.whole)) <= np.quantile(chance, 0.95))
     # Binomial(120, 0.95) lies in [106, 120] with more than 99.9%.
     assert 106 <= inside <= 120
 
@@ -111,7 +111,7 @@ def test_parts_of_the_same_models_change_places_by_the_toss_of_a_coin() -> None:
 
 def test_a_group_of_one_model_has_no_null_and_its_layers_are_drawn() -> None:
     layers = sample("one", 0, size=7)
-    single = DriftSample(name="one", models=(5,), units=layers.units)
+    single = DriftSample(name="one", models=(5,), units=layers.units, pieces="layers")
     other = sample("many", 1, size=7, first=100)
     assert null_drifts(single, other) is None
     found = drift_estimates([single, other], draws=50)[0, 1]
@@ -122,7 +122,7 @@ def test_a_group_of_one_model_has_no_null_and_its_layers_are_drawn() -> None:
     alone = DriftSample(name="tiny", models=(6,), units=sample("tiny", 2, size=1).units)
     nothing = drift_estimates([alone, other], draws=50)[0, 1]
     assert (nothing.low, nothing.high, nothing.null) == (None, None, None)
-    assert nothing.words == "tiny has one model with one layer group only: no interval and no null exist."
+    assert nothing.words == "tiny has one model that cannot be taken apart: no interval and no null exist."
     assert drift_interval(alone, other) is None
 
 

@@ -13,7 +13,7 @@ EDGES = np.linspace(-3, 3, 36)
 
 def density(points: np.ndarray) -> np.ndarray:
     points = np.clip(points, -3, 3)
-    return np.histogram2d(points[:, 0], points[:, 1], bins=[EDGES, EDGES])[0]
+    return np.asarray(np.histogram2d(points[:, 0], points[:, 1], bins=[EDGES, EDGES])[0])
 
 
 def cloud(seed: int, *, rows: int, scale: tuple[float, float], at: tuple[float, float] = (0, 0)) -> np.ndarray:

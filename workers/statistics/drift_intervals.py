@@ -32,12 +32,14 @@ class DriftSample:
 
     name    of the group
     models  what each unit belongs to, ascending; one that is in two groups is drawn for both, or swapped between them
-    units   its sums, one row for each of `models`; of a group with one model, one row for each of its layers
+    units   its sums, one row for each of `models`; of a group with one model, one row for each of its `pieces`
+    pieces  what a single model was taken apart into, in words
     """
 
     name: str
     models: tuple[int, ...]
     units: CoefficientSums
+    pieces: str = "layers, by tenths of depth,"
 
     def __post_init__(self) -> None:
         if not self.models or len(self.models) not in (1, len(self.units)) or list(self.models) != sorted(self.models):
@@ -182,8 +184,9 @@ def estimate_words(a: DriftSample, b: DriftSample, *, draws: int = DRAWS) -> str
     who = " and ".join(single)
     verb = "has" if len(single) == 1 else "have"
     if min(len(a.units), len(b.units)) < 2:
-        return f"{who} {verb} one model with one layer group only: no interval and no null exist."
-    return f"{who} {verb} one model, so its layers were drawn for the interval ({draws:,} draws), and no null exists."
+        return f"{who} {verb} one model that cannot be taken apart: no interval and no null exist."
+    pieces = " and ".join(dict.fromkeys(sample.pieces for sample in (a, b) if sample.unit == "layer"))
+    return f"{who} {verb} one model, so its {pieces} were drawn for the interval ({draws:,} draws), and no null exists."
 
 
 def _multiplicities(sample: DriftSample, *, draws: int, seed: int) -> Floats:
