@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from hubapp.results.models import Artifact, Outcome, Score, Sums
+from hubapp.results.models import Artifact, EvidenceRow, EvidenceTable, Outcome, Score, Sums
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -69,3 +69,20 @@ class SumsAdmin(ReadOnly):
     list_filter = ["kind"]
     list_select_related = ["outcome"]
     exclude = ["payload"]
+
+
+@admin.register(EvidenceTable)
+class EvidenceTableAdmin(ReadOnly):
+    """Imported tables of published results; deleting one takes its rows out of the evidence."""
+
+    list_display = ["name", "title", "source_repository", "rows_read", "rows_dropped", "imported_at"]
+
+
+@admin.register(EvidenceRow)
+class EvidenceRowAdmin(ReadOnly):
+    """Imported rows."""
+
+    list_display = ["model", "data_set", "regime", "value", "unit", "repeats", "table"]
+    list_filter = ["table", "regime"]
+    search_fields = ["model", "data_set"]
+    list_select_related = ["table"]

@@ -103,3 +103,45 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class EvidenceTable(models.Model):
+    """A table of published transfer results that somebody imported; the shipped ones stay in their files."""
+
+    name = models.SlugField(max_length=80, unique=True)
+    title = models.CharField(max_length=200)
+    source_repository = models.CharField(max_length=200)
+    source_path = models.CharField(max_length=400)
+    source_commit = models.CharField(max_length=64, blank=True)
+    licence = models.CharField(max_length=100, blank=True)
+    rows_read = models.PositiveIntegerField(default=0)
+    rows_dropped = models.PositiveIntegerField(default=0)  # without a usable accuracy
+    imported_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EvidenceRow(models.Model):
+    """One model on one data set; the fields are those of `hubapp.results.evidence.records.Record`."""
+
+    table = models.ForeignKey(EvidenceTable, on_delete=models.CASCADE, related_name="rows")
+    data_set = models.CharField(max_length=200)
+    model = models.CharField(max_length=200)
+    regime = models.CharField(max_length=20)
+    unit = models.CharField(max_length=40)
+    value = models.FloatField()
+    scores = models.JSONField(default=dict)
+    repeats = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["table", "data_set", "model", "regime", "unit"], name="evidence_row_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.data_set}"
