@@ -173,10 +173,11 @@ def test_filters_that_hardly_differ_from_their_mean() -> None:
         assert quality.sparsity == 410 / 2048
 
 
+@pytest.mark.parametrize("inputs", [1, 8])
 @pytest.mark.parametrize("channels", [3, 200, 300, 700])
-def test_short_and_zero_channels_of_any_width(channels: int) -> None:
+def test_short_and_zero_channels_of_any_width(channels: int, inputs: int) -> None:
     """Blocks of output channels, zero ones, and ones so short that their squares vanish in single precision."""
-    weight = np.random.default_rng(channels).standard_normal((channels, 8, 3, 3)).astype(np.float32)
+    weight = np.random.default_rng(channels).standard_normal((channels, inputs, 3, 3)).astype(np.float32)
     weight[1] = 0
     weight[2] *= np.float32(1e-25)
     rows = weight.reshape(channels, -1).astype(np.float64)

@@ -27,6 +27,8 @@ _SAFE_SINGLE = (1e-12, 1e12)
 _WIDE = 32
 # Output channels a block of products, so that each stays in the cache for its sum.
 _CHANNELS = 192
+# Up to so many weights an output channel, the calls cost more than the products.
+_THIN = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,28 +146,54 @@ def _scaled_rows(rows: Array) -> Array:
 def _product_total(rows: Array, shortest: float) -> float | None:
     """Σ|U Uᵀ − I| of the rows at length 1, zero rows as they are; None if one is not zero and below `shortest`."""
     n = len(rows)
-    starts = range(0, n, _CHANNELS)
-    inverse = np.zeros(n, dtype=rows.dtype)
     # One piece of memory for all products: fresh ones of this size cost as much as what is done with them.
     memory = np.empty(min(_CHANNELS, n) * n, dtype=rows.dtype)
+    if rows.shape[1] <= _THIN:
+        return _thin_total(rows, shortest, memory)
+    starts = range(0, n, _CHANNELS)
+    inverse = np.zeros(n, dtype=rows.dtype)
     total = 0.0
     for start in starts:
         block = rows[start : start + _CHANNELS]
         own = _product(block, block, memory)
-        squares = own.diagonal().copy()
-        is_short = squares <= shortest**2
-        if is_short.any() and block[is_short].any():
+        found = _inverse_lengths(own.diagonal(), block, shortest)
+        if found is None:
             return None
-        lengths = np.where(is_short, np.inf, np.sqrt(squares, dtype=np.float64))
-        inverse[start : start + _CHANNELS] = 1 / lengths
+        inverse[start : start + _CHANNELS] = found
         np.fill_diagonal(own, 0)
-        # A zero channel differs from I by the 1 on the diagonal.
-        total += float(np.count_nonzero(is_short)) + _absolute(own, inverse[start : start + _CHANNELS])
+        total += _absolute(own, found, found)
     # W Wᵀ is symmetric: blocks on and above the diagonal are enough.
     for start in starts[:-1]:
         later = _product(rows[start : start + _CHANNELS], rows[start + _CHANNELS :], memory)
         total += 2 * _absolute(later, inverse[start : start + _CHANNELS], inverse[start + _CHANNELS :])
+    # A zero channel differs from I by the 1 on the diagonal.
+    return total + float(np.count_nonzero(inverse == 0))
+
+
+def _thin_total(rows: Array, shortest: float, memory: Array) -> float | None:
+    """The same for short rows, as of depthwise layers, where calls cost more than products: half as many of them."""
+    inverse = _inverse_lengths(np.einsum("ij,ij->i", rows, rows), rows, shortest)
+    if inverse is None:
+        return None
+    total = float(np.count_nonzero(inverse == 0))
+    for start in range(0, len(rows), _CHANNELS):
+        block = rows[start : start + _CHANNELS]
+        products = _product(block, rows[start:], memory)
+        np.fill_diagonal(products, 0)
+        columns = inverse[start:] * 2
+        columns[: len(block)] = inverse[start : start + _CHANNELS]
+        total += _absolute(products, inverse[start : start + _CHANNELS], columns)
     return total
+
+
+def _inverse_lengths(squares: Array, rows: Array, shortest: float) -> Array | None:
+    """1 / length of each row, 0 for zero rows; None if one is not zero and below `shortest`."""
+    if float(squares.min()) > shortest**2:
+        return np.asarray(1 / np.sqrt(squares))
+    is_short = squares <= shortest**2
+    if rows[is_short].any():
+        return None
+    return np.asarray(1 / np.sqrt(np.where(is_short, np.inf, squares)), dtype=rows.dtype)
 
 
 def _product(left: Array, right: Array, memory: Array) -> Array:
@@ -173,8 +201,7 @@ def _product(left: Array, right: Array, memory: Array) -> Array:
     return np.matmul(left, right.T, out=memory[: shape[0] * shape[1]].reshape(shape))
 
 
-def _absolute(products: Array, left: Array, right: Array | None = None) -> float:
+def _absolute(products: Array, left: Array, right: Array) -> float:
     """Σ|products| with the rows multiplied by `left` and the columns by `right`; overwrites the products."""
     np.abs(products, out=products)
-    sums = products @ (left if right is None else right)
-    return float(np.vdot(sums.astype(np.float64), left.astype(np.float64)))
+    return float(np.vdot((products @ right).astype(np.float64), left.astype(np.float64)))
