@@ -63,11 +63,11 @@ def networks() -> Iterator[tuple[str, list[np.ndarray]]]:
         found = importlib.util.find_spec(package)
         if found is not None and found.submodule_search_locations:
             files[name] = Path(found.submodule_search_locations[0]) / path
-    for name, path in files.items():
-        if not path.exists():
+    for name, file in files.items():
+        if not file.exists():
             print(f"{name}: not installed")
             continue
-        with open_weights(ModelRef(name=name, revision="r", files=(str(path),))) as weights:
+        with open_weights(ModelRef(name=name, revision="r", files=(str(file),))) as weights:
             chosen = [layer.name for layer in weights.layers if layer.kernel == (3, 3)]
             yield name, [np.ascontiguousarray(weight, dtype=np.float32) for _layer, weight in weights.iter(chosen)]
     torch.manual_seed(0)
