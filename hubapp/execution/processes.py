@@ -16,6 +16,8 @@ Role = Literal["web", "ticker", "worker"]
 SOFT_SHUTDOWN_SECONDS = 20.0
 WORKER_STOP_SECONDS = SOFT_SHUTDOWN_SECONDS + 15.0
 WEB_STOP_SECONDS = 10.0
+# Small products of matrices: more threads make them slower, tenfold on a busy machine.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # SIGTERM then means Celery's soft shutdown. It has to be in the environment before the worker starts.
 WORKER_ENVIRONMENT = {"REMAP_SIGTERM": "SIGQUIT"}
 
@@ -39,7 +41,9 @@ def web(*, host: str, port: int, workers: int = 2) -> Process:
         *("--worker-class", "gthread", "--threads", "4", "--timeout", "60", "--graceful-timeout", "5"),
         *("--no-control-socket", "--access-logfile", "-"),
     )
-    return Process(name="web", role="web", arguments=arguments, stop_seconds=WEB_STOP_SECONDS)
+    return Process(
+        name="web", role="web", arguments=arguments, environment=ONE_THREAD, stop_seconds=WEB_STOP_SECONDS
+    )
 
 
 def ticker() -> Process:
@@ -72,7 +76,7 @@ def gpu_worker(*, device: str) -> Process:
 
 def housekeeping_worker() -> Process:
     """The torch-free worker for the site's own jobs: sync, roll-ups, retention."""
-    return _worker("housekeeping", queues="housekeeping", concurrency=1, environment={"CUDA_VISIBLE_DEVICES": ""})
+    return _worker("housekeeping", queues="housekeeping", concurrency=1, environment={"CUDA_VISIBLE_DEVICES": "", **ONE_THREAD})
 
 
 def site_processes(

@@ -48,10 +48,17 @@ NO_PAGES = {
         "artifact_download",
         "ranking_chart",
         "fewshot_chart",
-        "compare_chart",
     },
-    "filterdb": set(),
-    "weights": set(),
+    "filterdb": {
+        "filter_db_chart",
+        "all_layers",
+        "model_layers",
+        "layers_schema",
+        "model_chart",
+        "model_position_chart",
+        "compare_filters_chart",
+    },
+    "weights": {"weight_chart", "compare_weights_chart"},
     "ui": {"component_chart"},
 }
 
@@ -88,7 +95,18 @@ def test_every_row_is_in_the_admin() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "address",
-    ["/", "/models/", "/datasets/", "/insights/", "/compare/", "/jobs/", "/schedules/", "/sources/", "/components/"],
+    [
+        "/",
+        "/models/",
+        "/datasets/",
+        "/filters/",
+        "/insights/",
+        "/compare/",
+        "/jobs/",
+        "/schedules/",
+        "/sources/",
+        "/components/",
+    ],
 )
 def test_reading_is_open_also_where_nothing_is_there_yet(client: Client, address: str) -> None:
     response = client.get(address)

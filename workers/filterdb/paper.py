@@ -84,8 +84,10 @@ def paper_drift(read: Callable[[], Grouped], *, groups: int, bins: int = BINS) -
 def run(spec: PaperDriftSpec, context: Context) -> Outcome:
     """The job "filter_drift_paper" over the models that the parameters name, each in its group.
 
-    Raises UserError if a model cannot be read or a group has no such filter.
+    Raises UserError if none is named, if a model cannot be read or a group has no such filter.
     """
+    if not spec.models:
+        raise UserError("Name two models or more, and the group of each.", field="models")
     names = list(dict.fromkeys(spec.groups))
     with ExitStack() as stack:
         opened = [stack.enter_context(open_weights(context.others[name])) for name in spec.models]

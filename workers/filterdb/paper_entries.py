@@ -15,14 +15,14 @@ MOST_MODELS, MOST_GROUPS = 200, 24
 class PaperDriftSpec(Spec):
     """Which models are compared, in which groups.
 
-    models  names of models ("name" or "name@revision")
+    models  names of models ("name" or "name@revision"), two or more; without any the job ends with a sentence
     groups  the group of each of them, in the same order; at least two different ones
     kernel  such as "3x3"
     view    weights as stored, or with the batch norms folded in
     """
 
-    models: tuple[str, ...] = Field(min_length=2, max_length=MOST_MODELS)
-    groups: tuple[str, ...] = Field(min_length=2, max_length=MOST_MODELS)
+    models: tuple[str, ...] = Field((), max_length=MOST_MODELS)
+    groups: tuple[str, ...] = Field((), max_length=MOST_MODELS)
     kernel: str = Field("3x3", max_length=20)
     view: Literal["stored", "folded"] = "stored"
     model_fields_of: ClassVar[tuple[str, ...]] = ("models",)
@@ -30,14 +30,16 @@ class PaperDriftSpec(Spec):
     @model_validator(mode="after")
     def fits_together(self) -> Self:
         """Each model has its group, and there are groups to compare."""
+        if not re.fullmatch(r"[1-9]x[1-9]", self.kernel) or self.kernel == "1x1":
+            raise ValueError('write the kernel as "3x3", with at most 9 to a side')
+        if not self.models and not self.groups:
+            return self
         if len(self.models) != len(self.groups):
             raise ValueError("name the group of each model, in the same order")
         if not all(name.strip() for name in (*self.models, *self.groups)):
             raise ValueError("no model and no group may go without a name")
         if not 2 <= len(set(self.groups)) <= MOST_GROUPS:
             raise ValueError(f"name two to {MOST_GROUPS} different groups")
-        if not re.fullmatch(r"[1-9]x[1-9]", self.kernel) or self.kernel == "1x1":
-            raise ValueError('write the kernel as "3x3", with at most 9 to a side')
         return self
 
 

@@ -104,14 +104,21 @@ class JobEntry(Entry):
 class MetricEntry(Entry):
     """A transferability metric; the target is `score(features, labels, *, seed, **params) -> float`.
 
+    role        "ranking": orders models; "part": one term of a published combination over many models, made when it
+                is read; "health": describes the features, neither high nor low is better. Rankings, blends and
+                baselines read "ranking" alone
     range       text such as "(-inf, 0]"
     needs       what the target takes beyond labels: "features", "source_probabilities", "tokens"
+    interval    "halves": from stratified half-samples; "rows": the score is a mean over rows, and its target has
+                `terms(shared, *, seed, **params) -> (N,)`, of which the interval is a bootstrap
     cost        "cheap" (one Gram matrix), "medium", "heavy"
     """
 
+    role: Literal["ranking", "part", "health"] = "ranking"
     higher_is_better: bool = True
     range: str = "(-inf, inf)"
     needs: tuple[str, ...] = ("features",)
+    interval: Literal["halves", "rows"] = "halves"
     cost: Literal["cheap", "medium", "heavy"] = "cheap"
 
 
@@ -196,6 +203,7 @@ ANALYSES: Registry[JobEntry] = Registry(
     modules=(
         "workers.sources.entries",
         "workers.filterdb.entries",
+        "workers.filterdb.paper_entries",
         "workers.weights.entries",
         "workers.transferability.entries",
         "workers.fewshot.entries",
