@@ -24,7 +24,7 @@ _CANCELLED = 1e-4
 _SAFE = (1e-100, 1e100)
 _SAFE_SINGLE = (1e-12, 1e12)
 # From so many output channels on, products of single-precision weights stay single: their errors of 1e-7 average out.
-_WIDE = 32
+_WIDE = 64
 # Output channels a block of products, so that each stays in the cache for its sum.
 _CHANNELS = 192
 # Up to so many weights an output channel, the calls cost more than the products.

@@ -66,7 +66,7 @@ def layer_quality(weight: npt.ArrayLike, *, sparsity_eps: float = 0.01, name: st
     """Quality of a convolution layer of one to three dimensions.
 
     `weight` is (out, in/groups, *kernel), any real dtype and memory order, left unchanged; sums run in float64, but for
-    the channel products of single-precision layers with 32 output channels or more (orthogonality to 1e-7).
+    the channel products of single-precision layers with 64 output channels or more (orthogonality to 1e-7).
     Kernels of one weight or of more than 400, and layers with fewer filters than a filter has weights, are "not
     assessable". The entropy limit of 0.5 and the margin of 0.02 are the paper's for 3 × 3; for other kernels they are
     scaled by log10(weights) / log10(9). Raises UserError, naming the layer by `name`, for NaN or infinite weights and
