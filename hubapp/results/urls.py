@@ -3,7 +3,7 @@
 from django.urls import path
 
 import hubapp.ui.converters  # noqa: F401 (registers "name")
-from hubapp.results import views
+from hubapp.results import views, views_evidence
 from hubapp.ui.pages import page_paths
 
 app_name = "results"
@@ -17,5 +17,9 @@ urlpatterns = [
     path("datasets/<slug:slug>/ranking/chart.json", views.ranking_chart, name="ranking_chart"),
     *page_paths("datasets/<slug:slug>/fewshot/", views.fewshot, name="fewshot"),
     path("datasets/<slug:slug>/fewshot/chart.json", views.fewshot_chart, name="fewshot_chart"),
+    *page_paths("datasets/<slug:slug>/ranking/evidence/", views_evidence.ranking_evidence, name="ranking_evidence"),
+    *page_paths("evidence/", views_evidence.evidence, name="evidence"),
+    path("evidence.csv", views_evidence.evidence_csv, name="evidence_csv"),
+    *page_paths("evidence/metrics/<slug:name>/", views_evidence.evidence_metric, name="evidence_metric"),
     *page_paths("compare/", views.compare, name="compare"),
 ]

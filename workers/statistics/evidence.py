@@ -107,13 +107,19 @@ def standings(table: EvidenceTable, metric: str, *, convention: Convention = "we
 
 
 def static_standings(table: EvidenceTable, *, convention: Convention = "weighted") -> tuple[Standing, ...]:
-    """The standing of the static list itself on every data set of a table."""
+    """The standing of the static list itself on every data set of a table, without intervals."""
     baseline = static_scores(table.accuracy)
-    return _standings(table, "static", baseline, baseline, convention)
+    return _standings(table, "static", baseline, baseline, convention, has_intervals=False)
 
 
 def _standings(
-    table: EvidenceTable, metric: str, scores: Matrix, baseline: Matrix, convention: Convention
+    table: EvidenceTable,
+    metric: str,
+    scores: Matrix,
+    baseline: Matrix,
+    convention: Convention,
+    *,
+    has_intervals: bool = True,
 ) -> tuple[Standing, ...]:
     found = []
     for k, data_set in enumerate(table.data_sets):
@@ -131,7 +137,7 @@ def _standings(
                 metric=metric,
                 count=int(scored.sum()),
                 tau=rank_agreement(first, second, convention=convention).value,
-                interval=agreement_interval(first, second, convention=convention),
+                interval=agreement_interval(first, second, convention=convention) if has_intervals else None,
                 rel_at_1=rel_at_1(score[scored], truth[scored]),
                 shared=int(both.sum()),
                 shared_tau=_tau(score[both], truth[both], convention) if has_static else None,

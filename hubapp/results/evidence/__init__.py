@@ -1,1 +1,1 @@
-"""Measured transfer results of models on data sets: published ones, imported ones and our own; what metrics are worth."""
+"""Measured transfer results, published, imported and our own, and what metrics are worth against them."""

@@ -25,9 +25,12 @@ def repeats_marked(new: Sequence[Record], known: Iterable[Record]) -> list[Recor
     """The new records, those marked whose data set repeats a known one.
 
     A data set repeats another where it holds five values or more and all of them are among the other's, each as often.
-    Names play no part. Known records that repeat others are not compared with.
+    Names play no part. A single row repeats one of the same repository where names, regime and value agree, as in two
+    files of one benchmark of which one holds the other. Known records that repeat others are not compared with.
     """
-    older = _columns(record for record in known if not record.repeats)
+    first = [record for record in known if not record.repeats]
+    older = _columns(first)
+    rows = {_row(record): record for record in first}
     repeats: dict[tuple[str, str, str], str] = {}
     for key, values in _columns(new).items():
         if values.total() < FEWEST:
@@ -36,7 +39,14 @@ def repeats_marked(new: Sequence[Record], known: Iterable[Record]) -> list[Recor
             if table != key[0] and values <= others:
                 repeats[key] = f"{table} / {data_set}"
                 break
-    return [
-        dataclasses.replace(record, repeats=repeats.get((record.table, record.data_set, record.regime), ""))
-        for record in new
-    ]
+    marked = []
+    for record in new:
+        same = rows.get(_row(record))
+        whose = f"{same.table} / {same.data_set}" if same is not None and same.table != record.table else ""
+        whole = repeats.get((record.table, record.data_set, record.regime), "")
+        marked.append(dataclasses.replace(record, repeats=whole or whose))
+    return marked
+
+
+def _row(record: Record) -> tuple[str, str, str, str, float]:
+    return record.source.repository, record.data_set, record.model, record.regime, record.value
