@@ -8,6 +8,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
+# Whole runs of the tests take all cores; a file is one process's, as its live processes are.
+PARALLEL := -n auto --dist loadfile
 ARGS ?=
 # The first of these that is Python 3.11 or 3.12. A name alone proves nothing: it may be a shim without a version.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
@@ -47,11 +49,11 @@ up: runtime ## run Hubscope without demo content (ARGS="--port 8001")
 
 .PHONY: test
 test: runtime tests-ready ## all tests but the slow ones (ARGS="tests/jobs -x")
-	@exec $(PY) -m pytest -m "not slow" $(ARGS)
+	@exec $(PY) -m pytest -m "not slow" $(or $(ARGS),$(PARALLEL))
 
 .PHONY: test-all
 test-all: runtime tests-ready lint ## linters and all tests, with the coverage's floor
-	@exec $(PY) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
+	@exec $(PY) -m pytest $(or $(ARGS),$(PARALLEL) --cov --cov-report=term:skip-covered)
 
 .PHONY: lint
 lint: tests-ready ## ruff, mypy, import contracts, templates, spelling
