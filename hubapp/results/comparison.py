@@ -12,7 +12,15 @@ from hubapp.catalog.models import Dataset, Model
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
 from hubapp.results.ranking import Place, pairs_of
-from hubapp.results.selectors import HEAVY, Column, outcome_list, outcomes_visible_to, ranking_columns, score_of
+from hubapp.results.selectors import (
+    HEAVY,
+    RANKED_KINDS,
+    Column,
+    outcome_list,
+    outcomes_visible_to,
+    ranking_columns,
+    score_of,
+)
 from workers.kit import METRICS, UserError
 
 LEAST, MOST = 2, 6
@@ -125,16 +133,16 @@ def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
 def _datasets(models: Sequence[Model], revisions: Sequence[int], user: Person) -> list[DatasetComparison]:
     if not revisions:
         return []
-    columns = ranking_columns()
     found: dict[str, dict[int, dict[int, Outcome]]] = {}
     datasets: dict[int, Dataset] = {}
-    for kind in sorted({column.kind for column in columns}):
+    for kind in RANKED_KINDS:
         for outcome in outcome_list(kind, user=user, revisions=revisions):
             data = outcome.dataset_revision
             if data is None or outcome.revision_id is None or data.dataset.current_revision_id != data.pk:
                 continue
             datasets[data.pk] = data.dataset
             found.setdefault(kind, {}).setdefault(data.pk, {})[outcome.revision_id] = outcome
+    columns = ranking_columns(one for rows in found.get("transferability", {}).values() for one in rows.values())
     compared = []
     for key, dataset in sorted(datasets.items(), key=lambda item: item[1].slug):
         rows = [
@@ -157,6 +165,9 @@ def _row(models: Sequence[Model], *, column: Column, outcomes: dict[int, Outcome
             places.append(Place(model=model, scores={column.key: score}))
     if not places:
         return None
+    if not column.is_ranked:
+        sentence = "It describes the features: neither high nor low is better."
+        return ScoreRow(column=column, models=list(models), scores=scores, best=(), sentence=sentence)
     sign = 1 if column.kind != "transferability" or METRICS.get(column.metric).higher_is_better else -1
     places.sort(key=lambda place: -sign * (place.scores[column.key].value or 0.0))
     pairs = pairs_of(places, column=column, found=outcomes)

@@ -20,7 +20,15 @@ from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Ten
 from hubapp.catalog.selectors import dataset_ref, model_ref
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
-from hubapp.results.selectors import Column, jobs_unfinished, models_for, outcome_list, ranking_columns, score_of
+from hubapp.results.selectors import (
+    RANKED_KINDS,
+    Column,
+    jobs_unfinished,
+    models_for,
+    outcome_list,
+    ranking_columns,
+    score_of,
+)
 from workers.kit import ANALYSES, METRICS, UserError, digest_of
 from workers.statistics.bootstrap import bootstrap_weights
 from workers.statistics.paired import Difference, combined_difference, holm_corrected, paired_difference
@@ -84,6 +92,8 @@ class Ranking:
         if len(self.places) == 1:
             return f"{scored[0].model.title} is the only model here that can read {self.dataset.title}."
         text = f"{len(scored)} of {len(self.places)} models that can read {self.dataset.title}, by “{self.by.title}”."
+        if not self.by.is_ranked:
+            return f"{text} It describes the features: neither high nor low is better."
         if first.not_separable:
             titles = {place.model.slug: place.model.title for place in scored}
             names = [titles[slug] for slug in first.not_separable if slug in titles]
@@ -115,8 +125,8 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
     revision = dataset.current_revision
     if revision is None:
         raise UserError(f"{dataset.title} has no revision yet. Import it again.")
-    columns = ranking_columns()
-    found = {kind: _by_model(kind, revision, user) for kind in sorted({column.kind for column in columns})}
+    found = {kind: _by_model(kind, revision, user) for kind in RANKED_KINDS}
+    columns = ranking_columns(found["transferability"].values(), by=by)
     column = _column_by(columns, by, found)
     running = {job.revision_id for job in jobs_unfinished(dataset_revision=revision)}
     measured = {pk for outcomes in found.values() for pk in outcomes}
@@ -130,7 +140,8 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
         place = Place(model=model, scores=scores, reason=reason, is_running=model.current_revision_id in running)
         (left_out if reason else places).append(place)
     ordered = _sorted(places, column)
-    pairs = pairs_of([p for p in ordered if column.key in p.scores], column=column, found=found[column.kind])
+    ranked = [place for place in ordered if column.is_ranked and column.key in place.scores]
+    pairs = pairs_of(ranked, column=column, found=found[column.kind])
     agreement = {c.key: _agreement(ordered, column, c) for c in columns if c.key != column.key}
     return Ranking(
         dataset=dataset,
@@ -179,7 +190,7 @@ def _column_by(columns: list[Column], by: str, found: dict[str, dict[int, Outcom
                 return column
         raise UserError(f"There is no column {by!r}. Known: {', '.join(column.key for column in columns)}.", field="by")
     preferred = [column for column in columns if column.key == "accuracy@all"] + columns
-    return next((column for column in preferred if found[column.kind]), columns[0])
+    return next((column for column in preferred if column.is_ranked and found[column.kind]), columns[0])
 
 
 def _sorted(places: list[Place], column: Column) -> list[Place]:
@@ -274,10 +285,16 @@ def _differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference
     halves = {(one.analysis_version, one.params.get("half_samples"), one.provenance.get("seed")) for one in outcomes}
     if len(halves) > 1 or len({len(score.replicates) for score in scores if score is not None}) > 1:
         return None
-    return [
+    differences = [
         paired_difference(a.replicates, b.replicates, a_score=a.value, b_score=b.value)
         for a, b in itertools.combinations([score for score in scores if score is not None], 2)
     ]
+    if METRICS.get(column.metric).interval == "halves":
+        return differences
+    # The same arithmetic on draws of the rows' terms.
+    draws = len(scores[0].replicates) if scores[0] is not None else 0
+    words = f"paired bootstrap of the rows' terms, {draws} draws, normal"
+    return [dataclasses.replace(one, kind=words) for one in differences]
 
 
 def _fewshot_differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference] | None:

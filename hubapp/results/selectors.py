@@ -13,7 +13,7 @@ from hubapp.jobs.choices import models_here
 from hubapp.jobs.models import Job
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
-from workers.kit import METRICS
+from workers.kit import ANALYSES, METRICS, MetricEntry
 
 MOST_UNMEASURED = 100  # models without a result in a ranking
 # Columns of models that no page of this room shows and every row would carry.
@@ -30,6 +30,7 @@ class Column:
     kind    the analysis that measures it
     metric, head, shots   which of its scores
     digits  decimals shown
+    is_ranked   False where neither high nor low is better (feature health, parts of a combination)
     """
 
     key: str
@@ -40,13 +41,33 @@ class Column:
     head: str = ""
     shots: int | None = None
     digits: int = 3
+    is_ranked: bool = True
 
 
-def ranking_columns() -> list[Column]:
-    """The columns of a data set's ranking: each registered metric, then few-shot accuracy at 8 and all labels."""
+RANKED_KINDS = ("fewshot", "transferability")
+
+
+def ranking_columns(outcomes: Iterable[Outcome] = (), *, by: str = "") -> list[Column]:
+    """The columns of a ranking: metrics, then few-shot accuracy at 8 and all labels.
+
+    Of the metrics those that are computed by default, those with a value in one of the outcomes, and the one named
+    `by`. Those that rank come first.
+    """
+    measured = {score.metric for one in outcomes if one.kind == "transferability" for score in one.scores.all()}
+    wanted = {*getattr(ANALYSES.get("transferability").params(), "metrics", ()), *measured, by}
+    entries: list[MetricEntry] = sorted(
+        (entry for entry in METRICS if entry.name in wanted), key=lambda entry: (entry.role != "ranking", entry.name)
+    )
     columns = [
-        Column(key=entry.name, title=entry.title, meaning=entry.meaning, kind="transferability", metric=entry.name)
-        for entry in METRICS
+        Column(
+            key=entry.name,
+            title=entry.title,
+            meaning=entry.meaning,
+            kind="transferability",
+            metric=entry.name,
+            is_ranked=entry.role == "ranking",
+        )
+        for entry in entries
     ]
     for shots, words in ((8, "8 labels a class"), (0, "all labels of the training pool")):
         columns.append(

@@ -26,6 +26,7 @@ from hubapp.results.models import Artifact, Outcome, Score
 from hubapp.results.ranking import Place, ranking_of
 from hubapp.results.reports import model_shown
 from hubapp.results.selectors import (
+    RANKED_KINDS,
     datasets_for,
     jobs_unfinished,
     outcome_json,
@@ -116,12 +117,12 @@ def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
     """How a model's features do on each data set that it can read."""
     model = model_shown(request, slug)
     revision = model.current_revision
-    columns = ranking_columns()
     found = {
         (outcome.kind, outcome.dataset_revision_id): outcome
-        for kind in sorted({column.kind for column in columns})
+        for kind in RANKED_KINDS
         for outcome in (outcome_list(kind, user=request.user, revisions=[revision]) if revision else [])
     }
+    columns = ranking_columns(found.values())
     running = {job.dataset_revision_id for job in jobs_unfinished(revision=revision)} if revision else set()
     reference = model_ref(revision) if revision else None
     fits = ANALYSES.get("transferability").fits

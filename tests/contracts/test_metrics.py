@@ -73,7 +73,8 @@ def test_label_names_and_gaps_do_not_matter(entry: MetricEntry) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_planted_good_model_beats_noise(entry: MetricEntry, seed: int) -> None:
     good, noise = score(entry.name, **inputs(1.0, seed=seed)), score(entry.name, **inputs(0.0, seed=seed))
-    assert good > noise if entry.higher_is_better else good < noise
+    if entry.role == "ranking":
+        assert good > noise if entry.higher_is_better else good < noise
 
 
 @pytest.mark.parametrize(

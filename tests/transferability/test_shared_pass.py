@@ -7,7 +7,7 @@ import pytest
 
 from workers.kit import METRICS, UserError
 from workers.transferability import FeaturePass, half_samples, score
-from workers.transferability.feature_pass import PassMetric
+from workers.transferability.pass_metric import PassMetric
 
 NAMES = ("logme", "regularised_h_score", "knn")
 

@@ -11,8 +11,9 @@ from threadpoolctl import threadpool_limits
 from workers.kit import METRICS, Context, MetricEntry, Outcome, Score, UserError, seed_for
 from workers.sources.features import features_of
 from workers.transferability.entries import TransferabilitySpec
-from workers.transferability.feature_pass import FeaturePass, PassMetric
+from workers.transferability.feature_pass import FeaturePass
 from workers.transferability.halves import half_samples
+from workers.transferability.pass_metric import PassMetric
 
 _NORMAL_QUANTILE = 1.96
 

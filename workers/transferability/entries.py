@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, field_validator
 
-from workers.kit import ANALYSES, METRICS, DatasetRef, JobEntry, MetricEntry, ModelRef, Spec, UserError
+from workers.kit import ANALYSES, METRICS, DatasetRef, JobEntry, ModelRef, Spec, UserError
 from workers.sources.entries import features_fit
+from workers.transferability import metric_entries
 
 
 class TransferabilitySpec(Spec):
@@ -35,22 +34,6 @@ class TransferabilitySpec(Spec):
         return metrics
 
 
-class LogmeParams(Spec):
-    """Parameters of LogME.
-
-    variant  "converged": the maximum of the evidence, exact for every N and D;
-             "eleven_steps": the published fixed-point iteration with its stopping rule and constants, unscaled features
-    """
-
-    variant: Literal["converged", "eleven_steps"] = "converged"
-
-
-class KnnParams(Spec):
-    """Parameters of the leave-one-out nearest-neighbour accuracy: `k` neighbours vote."""
-
-    k: int = Field(5, ge=1)
-
-
 def fits(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """None if features of the data set under the model can be scored, else the sentence that says why not."""
     if model is None or dataset is None:
@@ -62,38 +45,8 @@ def fits(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     return features_fit(model, dataset)
 
 
-METRICS.add(
-    MetricEntry(
-        name="logme",
-        title="LogME",
-        meaning="Log evidence per sample that a linear model on the features explains the labels, mean over classes.",
-        target="workers.transferability.logme:METRIC",
-        params=LogmeParams,
-        paper="You et al., ICML 2021, arXiv 2102.11005; JMLR 2022, arXiv 2110.10545",
-    )
-)
-METRICS.add(
-    MetricEntry(
-        name="regularised_h_score",
-        title="Regularised H-score",
-        meaning="How far the class means lie apart, against the spread of the features (Ledoit-Wolf covariance).",
-        target="workers.transferability.h_score:METRIC",
-        paper="Ibrahim et al., 2021, arXiv 2110.06893; Bao et al., ICIP 2019",
-        range="[0, inf)",
-    )
-)
-METRICS.add(
-    MetricEntry(
-        name="knn",
-        title="Leave-one-out kNN",
-        meaning="Share of the samples whose nearest neighbours among all other samples vote for the right class.",
-        target="workers.transferability.neighbours:METRIC",
-        params=KnnParams,
-        paper="Leave-one-out accuracy as a transferability score: arXiv 2503.18528",
-        range="[0, 1]",
-        cost="medium",
-    )
-)
+for _entry in metric_entries.ENTRIES:
+    METRICS.add(_entry)
 ANALYSES.add(
     JobEntry(
         name="transferability",

@@ -1,56 +1,47 @@
 """One shared pass over the features of a data set: what several metrics need is computed once.
 
-LogME and the regularised H-score read one spectrum (Gram matrix and eigendecomposition); the nearest-neighbour accuracy
-reads one table of neighbours. A half-sample takes both from its parent where it can: its N × N Gram matrix is a part of
-the whole one, its neighbours are the parent's that lie in it.
+LogME, the H-scores, TransRate's global term and the spectral measures read one spectrum (Gram matrix and
+eigendecomposition); the neighbour accuracies read tables of neighbours; GBC reads the moments of the classes. A
+half-sample takes from its parent what it can: its N × N Gram matrix is a part of the whole one, its neighbours are the
+parent's that lie in it.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from workers.kit import UserError
 from workers.transferability.neighbour_table import NeighbourTable
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from workers.transferability.probabilities import checked_probabilities
+from workers.transferability.spectrum import ClassMoments, Floats, Ints, Principal, Spectrum, class_sums, signed
 
 # 128 MB of float64: above it a half-sample forms its own Gram matrix.
 _LARGEST_SHARED_KERNEL = 4096
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Spectrum:
-    """Eigendecomposition of the Gram matrix of N × D features, and the class sums in its basis.
-
-    rows, dimensions  N, D
-    values            (k,) positive eigenvalues of FᵀF, ascending
-    projections       (k, C) Uᵀ Y: class indicators on the left singular vectors
-    dropped           sum of the eigenvalues left out because the rounding of the Gram matrix drowns them
-    """
-
-    rows: int
-    dimensions: int
-    values: Floats
-    projections: Floats
-    dropped: float
-
-
 class FeaturePass:
     """Checked features and labels with everything that metrics share, computed on first use.
 
-    features  (N, D), any real dtype, left unchanged; held as float64 divided by their root mean square, `scale`
-    labels    (N,) class labels of any sortable kind; re-indexed to 0 … C − 1 in `codes`, absent classes vanish
+    features              (N, D), any real dtype, left unchanged; held as float64 divided by their root mean square,
+                          `scale`
+    labels                (N,) class labels of any sortable kind; re-indexed to 0 … C − 1 in `codes`, absent classes
+                          vanish
+    source_probabilities  (N, S) of the source model's classifier, where it has one
+    row_ids               (N,) what names the rows whatever their order; their numbers if None
 
     Raises UserError for features that are no finite (N, D) array with N ≥ 2 and D ≥ 1, for labels of another length,
-    and for fewer than two classes.
+    for fewer than two classes, and for probabilities that are none.
     """
 
-    def __init__(self, features: npt.ArrayLike, labels: npt.ArrayLike) -> None:
+    def __init__(
+        self,
+        features: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        source_probabilities: npt.ArrayLike | None = None,
+        row_ids: npt.ArrayLike | None = None,
+    ) -> None:
         values = np.asarray(features)
         if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1 or values.dtype.kind not in "biuf":
             raise UserError(
@@ -68,8 +59,12 @@ class FeaturePass:
             self.scale = peak * root
         else:
             self.scale = 1.0
-        self.features: Floats = scaled
-        self.codes: Ints = _codes(labels, values.shape[0])
+        self._features: Floats | None = scaled
+        self.codes: Ints = class_codes(labels, values.shape[0])
+        self.row_ids: Ints = np.arange(len(scaled)) if row_ids is None else np.asarray(row_ids)
+        self._probabilities: Floats | None = None
+        if source_probabilities is not None:
+            self._probabilities = checked_probabilities(source_probabilities, len(scaled))
         self._parent: FeaturePass | None = None
         self._indices: Ints | None = None
         self._finish()
@@ -77,8 +72,18 @@ class FeaturePass:
     def _finish(self) -> None:
         self.counts: Ints = np.bincount(self.codes).astype(np.int64)
         self._kernel: Floats | None = None
+        self._centred: Floats | None = None
         self._spectra: dict[bool, Spectrum] = {}
-        self._neighbours: NeighbourTable | None = None
+        self._neighbours: dict[bool, NeighbourTable] = {}
+        self._principal: Principal | None = None
+        self._moments: ClassMoments | None = None
+
+    @property
+    def features(self) -> Floats:
+        """(N, D) the rows, divided by `scale`; raises UserError for a pass that was made from sums."""
+        if self._features is None:
+            raise UserError("This metric needs the rows themselves: sums over them are not enough.")
+        return self._features
 
     @property
     def rows(self) -> int:
@@ -100,15 +105,27 @@ class FeaturePass:
         """(N, C) one-hot labels."""
         return np.eye(self.classes)[self.codes]
 
+    @property
+    def source_probabilities(self) -> Floats:
+        """(N, S) probabilities of the source classes; raises UserError where there are none."""
+        if self._probabilities is None:
+            raise UserError(
+                "This metric needs the source classifier's probabilities for every row, which stored features do not "
+                "hold: pass them as source_probabilities."
+            )
+        return self._probabilities
+
     def select(self, indices: Ints) -> FeaturePass:
         """The pass over some of the rows, each at most once, sharing what this one has computed.
 
         Raises UserError if fewer than two classes are left.
         """
         part = object.__new__(FeaturePass)
-        part.features = self.features[indices]
+        part._features = self.features[indices]
         part.scale = self.scale
-        part.codes = _codes(self.codes[indices], len(indices))
+        part.codes = class_codes(self.codes[indices], len(indices))
+        part.row_ids = self.row_ids[indices]
+        part._probabilities = None if self._probabilities is None else self._probabilities[indices]
         part._parent = self
         part._indices = indices
         part._finish()
@@ -135,19 +152,61 @@ class FeaturePass:
             dropped=0.0,
         )
 
-    def neighbours(self) -> NeighbourTable:
-        """The nearest other rows of every row, by Euclidean distance."""
-        if self._neighbours is None:
-            if self._parent is not None and self._indices is not None:
-                self._neighbours = self._parent.neighbours().within(self._indices)
-            else:
-                self._neighbours = NeighbourTable.of(self.features)
-        return self._neighbours
+    def principal(self) -> Principal:
+        """The principal components of the features, largest first; none where the features are constant."""
+        if self._principal is None:
+            centred = self.centred()
+            is_tall = self.dimensions < self.rows
+            values, axes = np.linalg.eigh(centred.T @ centred if is_tall else centred @ centred.T)
+            keep = self._is_significant(values)
+            values, axes = values[keep][::-1], axes[:, keep][:, ::-1]
+            self._principal = Principal(values=values, axes=axes, is_tall=is_tall)
+        return self._principal
 
-    def centred_lengths_squared(self) -> Floats:
-        """(N,) squared distance of every row from the mean row."""
-        centred = self.features - self.features.mean(axis=0)
-        return np.asarray(np.einsum("ij,ij->i", centred, centred))
+    def scores(self, components: int) -> Floats:
+        """(N, m) rows on the first m ≤ `components` principal components; the largest loading of each is positive."""
+        principal, centred = self.principal(), self.centred()
+        values, axes = principal.values[:components], principal.axes[:, :components]
+        if not principal.is_tall:
+            axes = centred.T @ axes / np.sqrt(values)
+        return np.asarray(centred @ signed(axes))
+
+    def neighbours(self, *, is_angular: bool = False) -> NeighbourTable:
+        """The nearest other rows of every row, by Euclidean distance, or by angle if `is_angular`."""
+        if is_angular not in self._neighbours:
+            if self._parent is not None and self._indices is not None:
+                whole = self._parent.neighbours(is_angular=is_angular)
+                self._neighbours[is_angular] = whole.within(self._indices)
+            else:
+                self._neighbours[is_angular] = NeighbourTable.of(self.unit_rows() if is_angular else self.features)
+        return self._neighbours[is_angular]
+
+    def unit_rows(self) -> Floats:
+        """(N, D) rows divided by their length; zero rows stay zero."""
+        lengths = np.sqrt(np.einsum("ij,ij->i", self.features, self.features))
+        return np.asarray(self.features / np.where(lengths > 0, lengths, 1.0)[:, None])
+
+    def centred(self) -> Floats:
+        """(N, D) rows less their mean."""
+        if self._centred is None:
+            self._centred = self.features - self.features.mean(axis=0)
+        return self._centred
+
+    def fourth_moment(self) -> float:
+        """Σ ‖x − μ‖⁴ over the rows."""
+        centred = self.centred()
+        return float(np.square(np.einsum("ij,ij->i", centred, centred)).sum())
+
+    def class_moments(self) -> ClassMoments:
+        """Mean and variance of every feature in every class, about the mean of all rows."""
+        if self._moments is None:
+            centred = self.centred()
+            counts = self.counts[:, None]
+            means = class_sums(centred, self.codes, self.classes) / counts
+            squares = class_sums(np.square(centred), self.codes, self.classes) / counts
+            variances = np.maximum(squares - np.square(means), 0.0)
+            self._moments = ClassMoments(means=means, variances=variances)
+        return self._moments
 
     def kernel(self) -> Floats:
         """The (N, N) Gram matrix F Fᵀ."""
@@ -161,14 +220,14 @@ class FeaturePass:
 
     def _decompose(self, *, is_centred: bool) -> Spectrum:
         # Centring the Gram matrix instead would lose the digits that a large common offset takes.
-        features = self.features - self.features.mean(axis=0) if is_centred else self.features
+        features = self.centred() if is_centred else self.features
         if self.dimensions < self.rows:
             values, axes = np.linalg.eigh(features.T @ features)
             keep = self._is_significant(values)
             values = values[keep]
             dropped = float(np.square(features @ axes[:, ~keep]).sum())
-            class_sums = np.stack([features[self.codes == code].sum(axis=0) for code in range(self.classes)], axis=1)
-            projections = axes[:, keep].T @ class_sums / np.sqrt(values)[:, None]
+            sums = class_sums(features, self.codes, self.classes)
+            projections = axes[:, keep].T @ sums.T / np.sqrt(values)[:, None]
         else:
             values, axes = np.linalg.eigh(features @ features.T if is_centred else self.kernel())
             keep = self._is_significant(values)
@@ -188,32 +247,11 @@ class FeaturePass:
         return values > max(self.rows, self.dimensions) * np.finfo(np.float64).eps * max(float(values[-1]), 0.0)
 
 
-class PassFunction(Protocol):
-    """What a metric computes from a shared pass."""
+def class_codes(labels: npt.ArrayLike, rows: int) -> Ints:
+    """(N,) labels as numbers 0 … C − 1 of the classes that are present, in their order.
 
-    def __call__(self, shared: FeaturePass, *, seed: int, **params: Any) -> float:
-        """The score."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class PassMetric:
-    """A metric that reads a shared pass, called as any METRICS target: `metric(features, labels, seed=…, **params)`.
-
-    compute    the score from a pass
-    low, high  bounds of the score, for its interval
+    Raises UserError for labels of another length, real numbers, and a single class.
     """
-
-    compute: PassFunction
-    low: float = -np.inf
-    high: float = np.inf
-
-    def __call__(self, features: npt.ArrayLike, labels: npt.ArrayLike, *, seed: int = 0, **params: Any) -> float:
-        """The score of (N, D) features and (N,) labels; raises UserError as FeaturePass does."""
-        return self.compute(FeaturePass(features, labels), seed=seed, **params)
-
-
-def _codes(labels: npt.ArrayLike, rows: int) -> Ints:
     values = np.asarray(labels)
     if values.shape != (rows,):
         raise UserError(f"There must be one label for each of the {rows} rows, not labels of shape {values.shape}.")

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.kit import UserError
-from workers.transferability.feature_pass import FeaturePass, PassMetric, Spectrum
+from workers.transferability.feature_pass import FeaturePass
+from workers.transferability.pass_metric import PassMetric
+from workers.transferability.spectrum import Spectrum
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from workers.kit import UserError
-from workers.transferability.feature_pass import FeaturePass, PassMetric
+from workers.transferability.feature_pass import FeaturePass
+from workers.transferability.pass_metric import PassMetric
 
 
 def leave_one_out_accuracy(shared: FeaturePass, *, seed: int = 0, k: int = 5, **_params: Any) -> float:
