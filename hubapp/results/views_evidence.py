@@ -134,7 +134,6 @@ def evidence_metric(request: HttpRequest, name: str) -> HttpResponse:
         "entry": entry,
         "formula": formula,
         "evidence": found,
-        "titles": base.titles,
         "convention": presenting.CONVENTION,
         "baseline": STATIC_WORDS,
     }

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from workers.statistics.paired import paired_bootstrap as paired_bootstrap
     from workers.statistics.paired import paired_difference as paired_difference
     from workers.statistics.ranks import Agreement as Agreement
+    from workers.statistics.ranks import agreement_interval as agreement_interval
     from workers.statistics.ranks import place_ranges as place_ranges
     from workers.statistics.ranks import rank_agreement as rank_agreement
+    from workers.statistics.ranks import rel_at_1 as rel_at_1
     from workers.statistics.ranks import separable_groups as separable_groups
     from workers.statistics.strata import Share as Share
     from workers.statistics.strata import Stratum as Stratum
@@ -51,7 +53,14 @@ _MODULES = {
         "paired_bootstrap",
         "paired_difference",
     ),
-    "ranks": ("Agreement", "place_ranges", "rank_agreement", "separable_groups"),
+    "ranks": (
+        "Agreement",
+        "agreement_interval",
+        "place_ranges",
+        "rank_agreement",
+        "rel_at_1",
+        "separable_groups",
+    ),
     "strata": ("Share", "Stratum", "strata_share", "stratified_share", "wilson_share"),
 }
 _HOMES = {name: f"workers.statistics.{module}" for module, names in _MODULES.items() for name in names}

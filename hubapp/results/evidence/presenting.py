@@ -13,7 +13,7 @@ from typing import Any
 from django.http import QueryDict
 
 from hubapp.results.evidence.base import Base, MetricEvidence, blend_of, metric_evidence, static_means
-from hubapp.results.evidence.records import REGIMES, UNITS, Record, Source
+from hubapp.results.evidence.records import Record, Source
 from workers.kit import MetricEntry, UserError
 from workers.statistics.blend import ChosenBlend
 from workers.statistics.evidence import STATIC_WORDS, EvidenceTable, Mean, Standing
@@ -176,13 +176,3 @@ def evidence_json(one: MetricEvidence) -> dict[str, Any]:
         "verdict": one.verdict.word,
         "sentence": one.verdict.sentence,
     }
-
-
-def regime_words(regime: str) -> str:
-    """A regime in words."""
-    return REGIMES.get(regime, regime)
-
-
-def unit_words(unit: str) -> str:
-    """A unit in words."""
-    return UNITS.get(unit, unit)
