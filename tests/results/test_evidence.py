@@ -176,3 +176,13 @@ def test_queries_do_not_grow(hub: Any, django_assert_max_num_queries: Any) -> No
     with django_assert_max_num_queries(3):
         base = evidence_base()
     assert next(table.name for table in base.tables) == OWN
+
+
+@pytest.mark.django_db
+def test_more_metrics_never_make_the_shown_blend_worse_on_data_sets_left_out() -> None:
+    base = evidence_base()
+    few, many = blend_of(base, ("logme", "h_score")), blend_of(base, tuple(base.metrics()))
+    assert few is not None
+    assert many is not None
+    assert round(few.mean.value, 3) == 0.711
+    assert many.mean.value >= few.mean.value
