@@ -82,7 +82,10 @@ class FeaturePass:
     def features(self) -> Floats:
         """(N, D) the rows, divided by `scale`; raises UserError for a pass that was made from sums."""
         if self._features is None:
-            raise UserError("This metric needs the rows themselves: sums over them are not enough.")
+            raise UserError(
+                "This metric needs the rows themselves, which are too many to hold here: draw a smaller sample of the "
+                "data set."
+            )
         return self._features
 
     @property

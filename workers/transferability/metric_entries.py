@@ -88,10 +88,13 @@ class LinearProbeParams(Spec):
 
 
 class PactranParams(Spec):
-    """Parameters of PACTran-Gauss: variance of the `prior` over N, and of the `posterior` times D."""
+    """Parameters of PACTran-Gauss: variance of the `prior` over N, and of the `posterior` times D.
+
+    The defaults are one of the authors' pairs.
+    """
 
     prior: float = Field(10.0, gt=0)
-    posterior: float = Field(1.0, gt=0)
+    posterior: float = Field(100.0, gt=0)
 
 
 class EnergyParams(Spec):

@@ -72,8 +72,9 @@ def _discriminant(shared: FeaturePass) -> _Discriminant:
     means = class_sums(rows, shared.codes, shared.classes) / shared.counts[:, None]
     priors = shared.counts / shared.rows
     inside = rows - means[shared.codes]
-    within = _shrunk(inside.T @ inside / shared.rows, shrinkage)
-    between = _shrunk(rows.T @ rows / shared.rows, shrinkage) - within
+    size = min(COMPONENTS, shared.rows, shared.dimensions)
+    within = _shrunk(inside.T @ inside / shared.rows, shrinkage, size)
+    between = _shrunk(rows.T @ rows / shared.rows, shrinkage, size) - within
     values, axes = np.linalg.eigh(within) if rows.shape[1] else (np.zeros(1), np.zeros((0, 1)))
     if not values[-1] > 0:
         raise UserError("NCTI needs features that vary inside the classes: these do not.")
@@ -88,9 +89,9 @@ def _discriminant(shared: FeaturePass) -> _Discriminant:
     )
 
 
-def _shrunk(covariance: Floats, share: float) -> Floats:
-    size = len(covariance)
-    return np.asarray((1 - share) * covariance + share * np.trace(covariance) / max(size, 1) * np.eye(size))
+def _shrunk(covariance: Floats, share: float, size: int) -> Floats:
+    """Towards the mean of `size` variances: components without variance count, though they are left out."""
+    return np.asarray((1 - share) * covariance + share * np.trace(covariance) / size * np.eye(len(covariance)))
 
 
 NCC = PassMetric(compute=class_centres, low=0.0, high=1.0)

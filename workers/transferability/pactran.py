@@ -12,7 +12,7 @@ from workers.transferability.pass_metric import PassMetric
 
 
 def pactran_gauss(
-    shared: FeaturePass, *, seed: int = 0, prior: float = 10.0, posterior: float = 1.0, **_params: Any
+    shared: FeaturePass, *, seed: int = 0, prior: float = 10.0, posterior: float = 100.0, **_params: Any
 ) -> float:
     """−(L + D C s / (2 p) · ln(p · mean of the loss's second derivatives)), p = `prior` · N, s = `posterior` / D.
 

@@ -21,14 +21,14 @@ _LEAST_SHRINKAGE = 1e-10
 def sfda(shared: FeaturePass, *, seed: int = 0, **_params: Any) -> float:
     """Mean probability of the right class under a shrunk Fisher discriminant, refitted on features made harder.
 
-    1. Discriminant with S = (1 − a) S_w + a tr(S_w)/D I, a = max(exp(−5 λ), 1e-10), λ the largest eigenvalue of S_w.
+    1. Discriminant with S = (1 − a) S_w + a tr(S_w)/D I, a = max(exp(−5 λ), 1e-10), λ about the largest eigenvalue of
+       S_w (three double steps of the power method, as in the authors' code: not quite rotation-free).
     2. Every row is moved towards the mean of the other classes' means by one minus the softened probability of its
        class (softmax applied twice, as in the authors' code); the discriminant is fitted again with the same a.
     3. Mean of p(y | x), without a logarithm.
 
-    Takes the features in their own scale, which decides a: not scale-free, and equal to 1 for most data with N ≤ D. λ
-    is exact, where the authors' code takes three double steps of the power method. Source: Shao et al. 2022, equations
-    4 to 9.
+    Takes the features in their own scale, which decides a: not scale-free, and equal to 1 for most data with N ≤ D.
+    Leaves the features unchanged, which the authors' code does not. Source: Shao et al. 2022, equations 4 to 9.
     """
     features = shared.features * shared.scale
     first = _Discriminant(features, shared.codes, shared.classes, shrinkage=None)
@@ -56,7 +56,7 @@ class _Discriminant:
         values, axes = np.linalg.eigh((within.T @ within if is_tall else within @ within.T) / len(rows))
         values = np.maximum(values, 0.0)
         if shrinkage is None:
-            shrinkage = max(float(np.exp(-5 * values[-1])), _LEAST_SHRINKAGE)
+            shrinkage = max(float(np.exp(-5 * _power_method(within))), _LEAST_SHRINKAGE)
         self.shrinkage = shrinkage
         level = float(values.sum()) / dimensions
         # Rows without any spread inside their classes: distances between the means decide.
@@ -78,6 +78,25 @@ class _Discriminant:
             scores += self._outside * (self._rows @ self._means.T)
             lengths += self._outside * np.square(self._means).sum(axis=1)
         return np.asarray(softmax(scores - lengths / 2 + np.log(self._priors), axis=1))
+
+
+def _power_method(within: Floats) -> float:
+    """About the largest eigenvalue of WᵀW/N, as the authors' code has it: three double steps from the row sums."""
+
+    def step(vector: Floats) -> Floats:
+        return np.asarray(within.T @ (within @ vector) / len(within))
+
+    left = step(np.ones(within.shape[1]))
+    right = left
+    for _ in range(3):
+        right = _unit(step(left))
+        left = _unit(step(right))
+    return float(left @ step(right))
+
+
+def _unit(vector: Floats) -> Floats:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0 else vector
 
 
 METRIC = PassMetric(compute=sfda, low=0.0, high=1.0)
