@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from workers.kit import DatasetRef, LocalContext, ModelRef
+from workers.sources.entries import FeaturesSpec
+from workers.sources.features import features_key
+from workers.sources.store import FeatureStore
 
 Planted = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -22,3 +28,30 @@ def planted_features(
 @pytest.fixture
 def planted() -> Planted:
     return planted_features
+
+
+def stored_features(
+    tmp_path: Path, features: np.ndarray, labels: np.ndarray, *, model: str = "m", seed: int = 0
+) -> LocalContext:
+    """A context whose store holds these features for a model and a data set."""
+    context = LocalContext(
+        model=ModelRef(name=model, revision=model, files=("weights",), loader="torchvision", modality="image"),
+        dataset=DatasetRef(name="d", revision="d", source="digits", modality="image", rows=len(labels)),
+        store_dir=tmp_path,
+        seed=seed,
+    )
+    assert context.model is not None
+    assert context.dataset is not None
+    classes = tuple(f"class {label}" for label in range(int(labels.max()) + 1))
+    key = features_key(context.model, context.dataset, FeaturesSpec())
+    with FeatureStore(tmp_path).writer(
+        key, dimensions=features.shape[1], labels=labels, classes=classes, row_ids=np.arange(len(labels))
+    ) as writer:
+        writer.append(features.astype(np.float32))
+        writer.commit({"layer": "penultimate"})
+    return context
+
+
+@pytest.fixture
+def stored() -> Callable[..., LocalContext]:
+    return stored_features

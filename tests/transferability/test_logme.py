@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, load_iris
 
 from workers.kit import UserError
 from workers.transferability import FeaturePass, score
-from workers.transferability.logme import log_maximum_evidence
+from workers.transferability.logme import _maximum_evidence, log_maximum_evidence
 
 
 def dense_evidence(features: np.ndarray, target: np.ndarray, *, alpha: float, beta: float) -> float:
@@ -91,11 +91,23 @@ def test_equals_the_optimised_dense_definition(planted, rows: int, dimensions: i
     assert score("logme", features, labels) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("rows", [100, 300, 2000])
-@pytest.mark.parametrize("dimensions", [256, 512, 2048])
-def test_no_dense_evidence_is_larger_and_the_optimum_is_reached(planted, rows: int, dimensions: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "dimensions", "is_deficient"),
+    [
+        *((rows, dimensions, False) for rows in (100, 300, 2000) for dimensions in (256, 512, 2048)),
+        *((rows, dimensions, True) for rows in (100, 300) for dimensions in (256, 512)),
+    ],
+)
+def test_no_dense_evidence_is_larger_and_the_optimum_is_reached(
+    planted,
+    rows: int,
+    dimensions: int,
+    is_deficient: bool,  # noqa: FBT001
+) -> None:
     """The dense evidence at (α, β) = (tβ, N/R(t)) over a fine grid of t has our value as its maximum."""
     features, labels = planted(rows, dimensions, classes=4, signal=0.2)
+    if is_deficient:
+        features[:, dimensions // 4 :] = np.tile(features[:, : dimensions // 4], 3)
     unit = features / np.sqrt(np.mean(features**2))
     kernel = unit @ unit.T
     ours = score("logme", features, labels)
@@ -110,6 +122,11 @@ def test_no_dense_evidence_is_larger_and_the_optimum_is_reached(planted, rows: i
 
     grid = np.exp(np.arange(-16, 16, 0.5) if rows < 2000 else (2.0, 6.0, 10.0))
     values = np.array([dense(ratio) for ratio in grid])
+    spectrum = FeaturePass(features, labels).spectrum()
+    evidences, ratios = _maximum_evidence(spectrum, np.bincount(labels))
+    at_optimum = [dense(ratio)[column] for column, ratio in enumerate(ratios)]
+    np.testing.assert_allclose(at_optimum, evidences, atol=1e-6, rtol=0)
+    assert evidences.mean() == pytest.approx(ours, abs=1e-9)
     upper = values.max(axis=0).mean()
     assert upper <= ours + 1e-9
     if rows < 2000:

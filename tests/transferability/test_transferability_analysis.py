@@ -10,38 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workers.kit import ANALYSES, Cancelled, DatasetRef, LocalContext, ModelRef, UserError
-from workers.sources.entries import FeaturesSpec
-from workers.sources.features import features_key
-from workers.sources.store import FeatureStore
+from workers.kit import ANALYSES, Cancelled, DatasetRef, ModelRef, UserError
 from workers.transferability import score
 from workers.transferability.analysis import run
 from workers.transferability.entries import TransferabilitySpec, fits
 
 
-def stored(
-    tmp_path: Path, features: np.ndarray, labels: np.ndarray, *, model: str = "m", seed: int = 0
-) -> LocalContext:
-    """A context whose store holds these features for a model and a data set."""
-    context = LocalContext(
-        model=ModelRef(name=model, revision=model, files=("weights",), loader="torchvision", modality="image"),
-        dataset=DatasetRef(name="d", revision="d", source="digits", modality="image", rows=len(labels)),
-        store_dir=tmp_path,
-        seed=seed,
-    )
-    assert context.model is not None
-    assert context.dataset is not None
-    classes = tuple(f"class {label}" for label in range(int(labels.max()) + 1))
-    key = features_key(context.model, context.dataset, FeaturesSpec())
-    with FeatureStore(tmp_path).writer(
-        key, dimensions=features.shape[1], labels=labels, classes=classes, row_ids=np.arange(len(labels))
-    ) as writer:
-        writer.append(features.astype(np.float32))
-        writer.commit({"layer": "penultimate"})
-    return context
-
-
-def test_scores_intervals_and_replicates(planted, tmp_path: Path) -> None:
+def test_scores_intervals_and_replicates(planted, stored, tmp_path: Path) -> None:
     features, labels = planted(200, 30, signal=0.4)
     context = stored(tmp_path, features, labels)
     outcome = run(TransferabilitySpec(), context)
@@ -60,7 +35,7 @@ def test_scores_intervals_and_replicates(planted, tmp_path: Path) -> None:
     json.dumps([outcome.summary, outcome.provenance], allow_nan=False)
 
 
-def test_models_share_the_halves_and_runs_repeat(planted, tmp_path: Path) -> None:
+def test_models_share_the_halves_and_runs_repeat(planted, stored, tmp_path: Path) -> None:
     features, labels = planted(120, 10, signal=0.4)
     spec = TransferabilitySpec(half_samples=6)
     first, again, rotated = (
@@ -75,7 +50,7 @@ def test_models_share_the_halves_and_runs_repeat(planted, tmp_path: Path) -> Non
     assert other_seed.scores[0].replicates != first.scores[0].replicates
 
 
-def test_intervals_cover_the_value_on_fresh_samples(planted, tmp_path: Path) -> None:
+def test_intervals_cover_the_value_on_fresh_samples(planted, stored, tmp_path: Path) -> None:
     """The half-sample interval is of the right size: about the spread of the score over independent samples."""
     spread = np.std([score("logme", *fresh(seed)) for seed in range(100, 140)], ddof=1)
     widths = []
@@ -92,7 +67,7 @@ def fresh(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (means[labels] + generator.standard_normal((400, 12))).astype(np.float32), labels
 
 
-def test_one_class_is_refused(tmp_path: Path) -> None:
+def test_one_class_is_refused(stored, tmp_path: Path) -> None:
     context = stored(tmp_path, np.ones((10, 3)), np.zeros(10, dtype=np.int64))
     with pytest.raises(UserError, match="two classes"):
         run(TransferabilitySpec(), context)
@@ -121,7 +96,7 @@ def test_wrong_spec() -> None:
             TransferabilitySpec(**wrong)
 
 
-def test_cancel_stops_within_one_half_sample(planted, tmp_path: Path) -> None:
+def test_cancel_stops_within_one_half_sample(planted, stored, tmp_path: Path) -> None:
     context = stored(tmp_path, *planted(100, 5))
     seen: list[int] = []
 
@@ -136,7 +111,7 @@ def test_cancel_stops_within_one_half_sample(planted, tmp_path: Path) -> None:
     assert max(seen) == 3
 
 
-def test_other_threads_keep_running(tmp_path: Path) -> None:
+def test_other_threads_keep_running(stored, tmp_path: Path) -> None:
     """A heartbeat thread is never held up for long: the linear algebra releases the interpreter's lock."""
     generator = np.random.default_rng(0)
     context = stored(tmp_path, generator.standard_normal((2000, 1280)), generator.integers(0, 10, 2000))

@@ -53,9 +53,10 @@ def angle_deviation(shared: FeaturePass, *, seed: int = 0, **_params: Any) -> fl
 
 def _offsets(shared: FeaturePass) -> Floats:
     """(C, D) class means less their mean."""
-    means = shared.class_moments().means
-    offsets = means - means.mean(axis=0)
-    if np.square(offsets).sum() <= 1e-24 * max(float(np.square(shared.centred()).mean()), 1e-300):
+    moments = shared.class_moments()
+    offsets = moments.means - moments.means.mean(axis=0)
+    spread = float((shared.counts @ (np.square(moments.means) + moments.variances)).sum()) / shared.rows
+    if np.square(offsets).sum() <= 1e-24 * max(spread, 1e-300):
         raise UserError("All class means are equal, so the neural-collapse measures are not defined.")
     return np.asarray(offsets)
 
