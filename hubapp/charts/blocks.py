@@ -64,7 +64,7 @@ def block_likeness(rows: Sequence[Row]) -> Figure:
         rows=[
             (row["block_a"], row["block_b"], row["roles"], row["cosine"], row.get("relative_distance")) for row in known
         ],
-        height=min(640, 140 + 30 * len(blocks)),
+        height=min(640, 150 + 40 * len(blocks)),
         xaxis=axis("Block", **labels, showgrid=False, range=[-0.5, len(blocks) - 0.5], constrain="domain"),
         yaxis=axis(
             "Block",

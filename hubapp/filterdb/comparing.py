@@ -15,7 +15,7 @@ from hubapp.results.comparison import models_compared, outcomes_compared, slugs_
 from hubapp.results.models import Outcome
 from hubapp.results.reports import Row, chosen
 from hubapp.results.selectors import table_rows
-from hubapp.results.side_by_side import LayerNumber, SideBySide, side_by_side
+from hubapp.results.side_by_side import LayerNumber, Missing, SideBySide, missing_of, side_by_side
 from hubapp.ui.words import number
 from workers.statistics.drift_intervals import drift_estimates
 
@@ -56,13 +56,14 @@ NUMBERS = (
 class FilterComparison:
     """The compared models under one kernel size and one view.
 
-    outcomes, layers  of each model; None and no rows where it was not looked at or has no such layer
+    missing           models that were not looked at
+    layers            of each model; no rows where it was not looked at or has no such layer
     kernels           that one of the models has, 3 × 3 first
     cells             the drift of every two models that have such filters
     """
 
     models: list[Model]
-    outcomes: list[Outcome | None]
+    missing: list[Missing]
     views: list[str]
     view: str
     kernels: list[tuple[str, str]]
@@ -70,11 +71,6 @@ class FilterComparison:
     layers: list[list[Row]]
     table: SideBySide
     cells: list[DriftCell]
-
-    @property
-    def missing(self) -> list[Model]:
-        """The models that were not looked at."""
-        return [model for model, outcome in zip(self.models, self.outcomes, strict=True) if outcome is None]
 
     @property
     def names(self) -> list[str]:
@@ -138,7 +134,7 @@ def filter_comparison(request: HttpRequest, *, with_drift: bool = True) -> Filte
     cells = drift_cells(models, outcomes, kernel=kernel, view=view) if with_drift else []
     return FilterComparison(
         models=models,
-        outcomes=outcomes,
+        missing=missing_of(models, outcomes, "filterdb") if with_drift else [],
         views=views,
         view=view,
         kernels=kernels,

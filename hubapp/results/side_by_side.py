@@ -8,11 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
+from django.db.models import prefetch_related_objects
 from django.http import QueryDict
 
+from hubapp.catalog.models import Model
 from hubapp.charts.depth import DepthLine, over_depth
 from hubapp.charts.frame import Figure
+from hubapp.jobs.services import misfit
+from hubapp.results.models import Outcome
 from hubapp.results.reports import ROWS_A_PAGE, Row, chosen
+from workers.kit import ANALYSES
 
 DECILES = 10
 
@@ -131,3 +136,24 @@ def depth_figure(names: Sequence[str], models: Sequence[Sequence[Row]], number: 
         marks=number.marks,
         tickformat=number.tickformat,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A compared model without an outcome; `reason` says why the analysis cannot run on it, "" where it can."""
+
+    model: Model
+    reason: str
+
+
+def missing_of(models: Sequence[Model], outcomes: Sequence[Outcome | None], kind: str) -> list[Missing]:
+    """The compared models that have no outcome of an analysis. At most two queries."""
+    without = [model for model, outcome in zip(models, outcomes, strict=True) if outcome is None]
+    revisions = []
+    for model in without:
+        if model.current_revision is not None:
+            model.current_revision.model = model
+            revisions.append(model.current_revision)
+    prefetch_related_objects(revisions, "files", "tensors")
+    entry = ANALYSES.get(kind)
+    return [Missing(model=model, reason=misfit(entry, model.current_revision, None) or "") for model in without]

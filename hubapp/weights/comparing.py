@@ -11,7 +11,7 @@ from hubapp.catalog.models import Model
 from hubapp.results.comparison import models_compared, outcomes_compared, slugs_compared
 from hubapp.results.reports import Row
 from hubapp.results.selectors import table_rows
-from hubapp.results.side_by_side import LayerNumber, SideBySide, side_by_side
+from hubapp.results.side_by_side import LayerNumber, Missing, SideBySide, missing_of, side_by_side
 from hubapp.ui.words import number
 
 NOTHING = "The weights of none of these models were looked at."
@@ -46,13 +46,9 @@ class WeightComparison:
     """The compared models with the matrices of each (none where its weights were not looked at)."""
 
     models: list[Model]
+    missing: list[Missing]
     matrices: list[list[Row]]
     layers: SideBySide
-
-    @property
-    def missing(self) -> list[Model]:
-        """The models whose weights were not looked at."""
-        return [model for model, rows in zip(self.models, self.matrices, strict=True) if not rows]
 
     @property
     def has_layers(self) -> bool:
@@ -96,4 +92,9 @@ def weight_comparison(request: HttpRequest) -> WeightComparison:
     models = models_compared(slugs_compared(request.GET), user=request.user)
     outcomes = outcomes_compared(models, "weights", user=request.user, with_tables=True)
     matrices = [table_rows(outcome, "matrices") if outcome else [] for outcome in outcomes]
-    return WeightComparison(models=models, matrices=matrices, layers=side_by_side(matrices, NUMBERS, query=request.GET))
+    return WeightComparison(
+        models=models,
+        missing=missing_of(models, outcomes, "weights"),
+        matrices=matrices,
+        layers=side_by_side(matrices, NUMBERS, query=request.GET),
+    )

@@ -143,7 +143,7 @@ def blocks_chart(report: Report, name: str) -> WeightChart:
     rows = [row for row in report.rows("blocks") if row["stack"] == name]
     count = len({row["block_a"] for row in rows} | {row["block_b"] for row in rows})
     caption = f"Cosine of every two blocks of “{name}”: 1 is equal up to scale, 0 has nothing in common."
-    return _chart(report, "blocks", caption, height=min(640, 140 + 30 * count), stack=name)
+    return _chart(report, "blocks", caption, height=min(640, 150 + 40 * count), stack=name)
 
 
 def straightness_chart(report: Report) -> WeightChart | None:

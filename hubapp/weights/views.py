@@ -169,7 +169,7 @@ def compare_weights(request: HttpRequest) -> HttpResponse:
         return {
             "models": [model.slug for model in comparison.models],
             "sentence": comparison.sentence,
-            "not_looked_at": [model.slug for model in comparison.missing],
+            "not_looked_at": [one.model.slug for one in comparison.missing],
             "number": layers.number.key,
             "rows_are": "layers" if layers.is_by_layer else "tenths of the depth",
             "rows": {line.name: line.values for line in layers.lines},

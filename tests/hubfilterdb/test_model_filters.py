@@ -256,15 +256,17 @@ def test_models_of_two_architectures_are_compared_by_depth(client: Client, folde
     deep = model_of(folder, "acme/deep", convolutions(seed=7, layers=12))
     analysed("filterdb", deep, folder)
     new = model_of(folder, "acme/new", convolutions(seed=8))
-    query = f"models=acme/net-0,acme/deep,{new.slug}&number=sparsity"
+    model_of(folder, "acme/words", transformer())
+    query = f"models=acme/net-0,acme/deep,{new.slug},acme/words&number=sparsity"
     twin = client.get(f"/compare/filters.json?{query}").json()
     assert twin["rows_are"] == "tenths of the depth"
     assert twin["number"] == "sparsity"
-    assert twin["not_looked_at"] == ["acme/new"]
-    assert all(len(values) == 3 and values[2] is None for values in twin["rows"].values())
+    assert twin["not_looked_at"] == ["acme/new", "acme/words"]
+    assert all(len(values) == 4 and values[2] is None for values in twin["rows"].values())
     panel = client.get(f"/compare/filters/?{query}", headers=HTMX).content.decode()
     assert "<html" not in panel
     assert "New was not looked at." in panel
+    assert "Words: This model has no convolution" in panel
 
 
 @pytest.mark.parametrize("address", ["/filters/{}/", "/compare/filters/?models={},acme/net-1", "/filter-positions/{}/"])

@@ -204,6 +204,15 @@ def test_weights_of_compared_models(client: Client, folder: Path, report: Outcom
     assert client.get("/compare/weights.json?models=acme/words").status_code == 400
 
 
+def test_running_a_difference_again_keeps_its_base(client: Client, tuned: Outcome, alice: Any) -> None:
+    client.force_login(alice)
+    page = client.get(f"/outcomes/{tuned.pk}/").content.decode()
+    assert f'action="/jobs/{tuned.job_id}/again/"' in page
+    answer = client.post(f"/jobs/{tuned.job_id}/again/")
+    job = Job.objects.get(pk=answer["Location"].strip("/").split("/")[-1])
+    assert (job.pk != tuned.job_id, job.params) == (True, tuned.params)
+
+
 def test_queries_do_not_grow(client: Client, report: Outcome, django_assert_max_num_queries: Any) -> None:
     client.get("/weights/acme/words/")
     with django_assert_max_num_queries(8):

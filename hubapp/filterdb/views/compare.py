@@ -34,7 +34,7 @@ def compare_filters(request: HttpRequest) -> HttpResponse:
         return {
             "models": [model.slug for model in comparison.models],
             "sentence": comparison.sentence,
-            "not_looked_at": [model.slug for model in comparison.missing],
+            "not_looked_at": [one.model.slug for one in comparison.missing],
             "view": comparison.view,
             "kernel": comparison.kernel,
             "number": table.number.key,
