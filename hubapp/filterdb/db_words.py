@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hubapp.charts import DriftCell
+from hubapp.filterdb.db_intervals import NOT_YET
 from hubapp.filterdb.groups import FilterGroups
 from hubapp.ui.words import count, number
 from workers.statistics.drift import BALANCES
 
+FEW_FILTERS = 1000
 DRIFT_WORDS = (
     "Symmetric Kullback–Leibler divergence, KL(P‖Q) + KL(Q‖P) with natural logarithms, of each coefficient's histogram "
     "in the fixed DCT basis (version 1, 70 bins), summed with the variance shares of the two groups pooled as weights. "
@@ -37,6 +39,10 @@ class Counted(Protocol):
         """How many models it has."""
 
     @property
+    def filters(self) -> int:
+        """How many filters it has."""
+
+    @property
     def mean_drift(self) -> float | None:
         """Its mean drift to the others; None where there is none."""
 
@@ -57,7 +63,7 @@ def finding(axis: str, groups: Sequence[Counted], cells: Sequence[DriftCell], *,
     return (
         f"{axis}, {held} make {len(groups)} groups: “{furthest.name}” lies furthest from the others (mean drift "
         f"{number(furthest.mean_drift, 3)}), “{nearest.a}” and “{nearest.b}” lie closest "
-        f"({_estimate(nearest)}).{_beyond(known)}"
+        f"({_estimate(nearest)}).{_beyond(known)}{_caution(groups)}"
     )
 
 
@@ -77,12 +83,27 @@ def _against_chance(cell: DriftCell) -> str:
 def _beyond(cells: Sequence[DriftCell]) -> str:
     judged = [cell for cell in cells if cell.null is not None]
     if not judged:
-        return " No pair was set against chance yet."
-    beyond = sum(cell.is_beyond for cell in judged)
-    verb = "lies" if beyond == 1 else "lie"
-    text = f" {beyond} of {len(judged)} pairs {verb} further apart than chance alone gives in 95 of 100 cases"
+        if any(NOT_YET in cell.note for cell in cells):
+            return " No pair was set against chance yet."
+        return " No pair can be set against chance: that takes two models in each group."
     without = len(cells) - len(judged)
-    return f"{text}; {without} {'has' if without == 1 else 'have'} no null." if without else f"{text}."
+    rest = f"; {without} {'has' if without == 1 else 'have'} no null." if without else "."
+    beyond = sum(cell.is_beyond for cell in judged)
+    if len(judged) == 1:
+        sign = "further" if beyond else "no further"
+        return f" One pair has a null and lies {sign} apart than chance alone gives in 95 of 100 cases{rest}"
+    verb = "lies" if beyond == 1 else "lie"
+    return f" {beyond} of {len(judged)} pairs {verb} further apart than chance alone gives in 95 of 100 cases{rest}"
+
+
+def _caution(groups: Sequence[Counted]) -> str:
+    """That groups of few filters lie far from all others by chance: 500 of one normal distribution drift by 0.4."""
+    few = [group for group in groups if group.filters < FEW_FILTERS]
+    if not few:
+        return ""
+    named = ", ".join(f"“{group.name}”" for group in few[:3]) + (" and others" if len(few) > 3 else "")
+    verb = "has" if len(few) == 1 else "have"
+    return f" {named} {verb} fewer than {number(FEW_FILTERS, 0)} filters: so few drift far by chance."
 
 
 def _many(how_many: int, what: str) -> str:

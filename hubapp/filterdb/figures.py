@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from django.urls import reverse
 
 from hubapp import charts
 from hubapp.charts import DriftCell, Figure, GroupCoefficients, GroupVariance
@@ -40,11 +41,13 @@ class ShownGroup:
 
     kernel      of its filters
     is_chosen   whether it was ticked
+    is_model    whether it is one model, called by its slug
     """
 
     group: FilterGroup
     kernel: tuple[int, ...]
     is_chosen: bool = False
+    is_model: bool = False
 
     @property
     def name(self) -> str:
@@ -55,6 +58,16 @@ class ShownGroup:
     def models(self) -> int:
         """How many models it has."""
         return self.group.models
+
+    @property
+    def filters(self) -> int:
+        """How many filters it has."""
+        return self.group.filters
+
+    @property
+    def url(self) -> str:
+        """The filter report of the model where the group is one by its name; else empty."""
+        return reverse("filterdb:model_filters", args=[self.name]) if self.is_model else ""
 
     @property
     def mean_drift(self) -> float | None:
@@ -135,8 +148,11 @@ class FilterDb:
         groups = list(self.found.groups)
         if not self.found.axis.has_order:
             groups.sort(key=lambda group: (group.mean_drift or 0.0, group.name))
-        chosen = self.query.groups
-        return [ShownGroup(group=group, kernel=self.kernel, is_chosen=group.name in chosen) for group in groups]
+        chosen, is_model = self.query.groups, self.query.axis == "model"
+        return [
+            ShownGroup(group=group, kernel=self.kernel, is_chosen=group.name in chosen, is_model=is_model)
+            for group in groups
+        ]
 
     @cached_property
     def groups(self) -> list[ShownGroup]:

@@ -13,6 +13,7 @@ class Group:
     name: str
     models: int
     mean_drift: float | None = None
+    filters: int = 5000
 
 
 def test_several_groups_name_the_furthest_the_closest_and_what_lies_beyond_chance() -> None:
@@ -48,6 +49,23 @@ def test_one_group_and_groups_without_drift_say_so() -> None:
     assert one == "By year, 1 model with 90 filters make one group, “2024”, so there is nothing to set it against."
     two = finding("By year", [Group("2024", 1), Group("2025", 1)], [], models=2, filters=90)
     assert two == "By year, 2 models with 90 filters make 2 groups."
+
+
+def test_a_null_of_one_pair_and_none_at_all_have_sentences_of_their_own() -> None:
+    groups = [Group("a", 2, 0.1), Group("b", 2, 0.2), Group("c", 1, 0.3)]
+    alone = DriftCell(a="a", b="c", value=0.2, note="no null: one model")
+    one = [DriftCell(a="a", b="b", value=0.1, null=0.3), alone]
+    assert finding("By task", groups, one, models=5, filters=9).endswith(
+        "One pair has a null and lies no further apart than chance alone gives in 95 of 100 cases; 1 has no null."
+    )
+    assert finding("By task", groups, [alone], models=5, filters=9).endswith("that takes two models in each group.")
+
+
+def test_groups_of_few_filters_are_named() -> None:
+    groups = [Group("a", 2, 0.1), Group("b", 2, 0.2), Group("tiny", 1, 3.0, filters=33)]
+    cells = [DriftCell(a="a", b="b", value=0.1, null=0.3)]
+    sentence = finding("By task", groups, cells, models=5, filters=9)
+    assert sentence.endswith("“tiny” has fewer than 1\u202f000 filters: so few drift far by chance.")
 
 
 def test_nothing_was_set_against_chance_before_the_intervals_are_there() -> None:
