@@ -41,9 +41,7 @@ def web(*, host: str, port: int, workers: int = 2) -> Process:
         *("--worker-class", "gthread", "--threads", "4", "--timeout", "60", "--graceful-timeout", "5"),
         *("--no-control-socket", "--access-logfile", "-"),
     )
-    return Process(
-        name="web", role="web", arguments=arguments, environment=ONE_THREAD, stop_seconds=WEB_STOP_SECONDS
-    )
+    return Process(name="web", role="web", arguments=arguments, environment=ONE_THREAD, stop_seconds=WEB_STOP_SECONDS)
 
 
 def ticker() -> Process:
@@ -76,7 +74,9 @@ def gpu_worker(*, device: str) -> Process:
 
 def housekeeping_worker() -> Process:
     """The torch-free worker for the site's own jobs: sync, roll-ups, retention."""
-    return _worker("housekeeping", queues="housekeeping", concurrency=1, environment={"CUDA_VISIBLE_DEVICES": "", **ONE_THREAD})
+    return _worker(
+        "housekeeping", queues="housekeeping", concurrency=1, environment={"CUDA_VISIBLE_DEVICES": "", **ONE_THREAD}
+    )
 
 
 def site_processes(
