@@ -1,7 +1,8 @@
 """The page of the filter DB at the paper's size: time on the server of the page and of its heat map, for every axis.
 
 Statistics of 21,436 layers of 647 made-up models are stored once in a database of the benchmark's own; then every page
-and heat map is asked of Django's test client (all middleware, template and all), warm, in every balance.
+and heat map is asked of Django's test client (all middleware, template and all), warm, in every balance. Processor
+time is that of this process without PostgreSQL: it says what wall times would be on a machine that does nothing else.
 `python -m benchmarks.bench_filter_pages [--models 647] [--layers 21436] [--times 5]`
 """
 
@@ -44,19 +45,21 @@ def fill(models: int, layers: int) -> None:
         print(f"stored {Sums.objects.count():,} layer groups in {time.perf_counter() - started:.0f} s")
 
 
-def seconds(client: object, address: str) -> tuple[float, int]:
-    """Wall time of one answer and its size; anything but a good answer ends the run."""
-    started = time.perf_counter()
+def seconds(client: object, address: str) -> tuple[float, float]:
+    """Wall time of one answer and what this process used of processors; anything but a good answer ends the run."""
+    started, begun = time.perf_counter(), time.process_time()
     response = client.get(address)  # type: ignore[attr-defined]
-    taken = time.perf_counter() - started
+    taken, used = time.perf_counter() - started, time.process_time() - begun
     if response.status_code != 200:
         raise SystemExit(f"{address} answered {response.status_code}")
-    return taken, len(response.content)
+    return taken, used
 
 
-def quantiles(times: Sequence[float]) -> str:
-    """Median and 95% quantile in milliseconds."""
-    return " ".join(f"{1000 * float(np.quantile(times, share)):6.1f}" for share in (0.5, 0.95))
+def words(answers: Sequence[tuple[float, float]]) -> str:
+    """Median and 95% quantile of the wall times and the median of the processor times, in milliseconds."""
+    walls, used = zip(*answers, strict=True)
+    found = (np.quantile(walls, 0.5), np.quantile(walls, 0.95), np.quantile(used, 0.5))
+    return " ".join(f"{1000 * float(value):6.1f}" for value in found)
 
 
 def measure(times: int) -> None:
@@ -68,19 +71,20 @@ def measure(times: int) -> None:
 
     client = Client(headers={"host": "127.0.0.1"})
     print(f"first page after a start: {1000 * seconds(client, '/filters/')[0]:.0f} ms (reads all layer groups)")
-    print(f"{'axis':18} {'balance':8} {'page p50    p95':>15} {'heat map p50    p95':>20}   ms")
-    every: dict[str, list[float]] = {"page": [], "heat map": []}
+    print(f"{'axis':18} {'balance':8}  page: p50    p95 processor   heat map: p50    p95 processor (ms)")
+    every: dict[str, list[tuple[float, float]]] = {"/filters/": [], "/filter-charts/drift.json": []}
     for axis in AXES.values():
         for balance in BALANCES:
             query = urlencode({"axis": axis.name, "balance": balance, **(SEARCHES if axis.parameters else {})})
             seconds(client, f"/filters/?{query}")
-            pages = [seconds(client, f"/filters/?{query}")[0] for _ in range(times)]
-            maps = [seconds(client, f"/filter-charts/drift.json?{query}")[0] for _ in range(times)]
-            every["page"] += pages
-            every["heat map"] += maps
-            print(f"{axis.name:18} {balance:8} {quantiles(pages):>15} {quantiles(maps):>20}", flush=True)
-    for name, taken in every.items():
-        print(f"{name}, all axes: p50 p95 {quantiles(taken)}, slowest {1000 * max(taken):.1f} ms")
+            texts = []
+            for address, taken in every.items():
+                here = [seconds(client, f"{address}?{query}") for _ in range(times)]
+                taken += here
+                texts.append(words(here))
+            print(f"{axis.name:18} {balance:8} {'          '.join(texts)}", flush=True)
+    for address, taken in every.items():
+        print(f"{address} of all axes: {words(taken)}, slowest {1000 * max(taken)[0]:.1f} ms")
 
 
 def main() -> None:
