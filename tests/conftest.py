@@ -44,6 +44,12 @@ def django_db_modify_db_settings(services: Path) -> None:
     """Start PostgreSQL before the first test that needs a database (a hook of pytest-django)."""
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The database goes with its whole cluster; dropping it alone fails while a process that was stopped lets go."""
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests with live processes real transactions, and the database that the mark brings."""

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Func, OuterRef, Q, QuerySet, Value
+from django.db.models.fields.json import KeyTextTransform
 
+from hubapp.catalog.models import Model
 from hubapp.catalog.models.model import is_insider
 from hubapp.jobs.models import Job, Schedule
 
@@ -16,10 +18,20 @@ Person = User | AnonymousUser | None
 NAMES_A_MODEL = r"(^|&)(q|architecture)=[^&]"
 
 
+def has_open_base(params: str = "params") -> Q:
+    """The condition that the further model of an analysis of one model, its parameter `base`, is no restricted one.
+
+    params  the path to the parameters from the rows that are filtered
+    """
+    slug = Func(KeyTextTransform("base", OuterRef(params)), Value("@"), Value(1), function="split_part")
+    return Q(~Exists(Model.objects.filter(is_restricted=True, slug=slug)))
+
+
 # Jobs, but no batches, of models and data sets that anybody may know of; none of the site's own jobs.
 IS_OPEN = Q(is_parent=False) & (
     Q(revision__model__is_restricted=False) | Q(revision__isnull=True, dataset_revision__isnull=False)
 )
+IS_OPEN &= has_open_base()
 
 
 def jobs_visible_to(user: Person) -> QuerySet[Job]:
@@ -32,7 +44,7 @@ def jobs_visible_to(user: Person) -> QuerySet[Job]:
         return Job.objects.all()
     own, linked = Job.objects.filter(IS_OPEN, parent=OuterRef("pk")), _linked_open().filter(from_job=OuterRef("pk"))
     is_of_open_schedule = Q(schedule__isnull=True) | ~Q(schedule__search__regex=NAMES_A_MODEL)
-    is_batch = Q(is_parent=True) & is_of_open_schedule & (Exists(own) | Exists(linked))
+    is_batch = Q(is_parent=True) & is_of_open_schedule & has_open_base() & (Exists(own) | Exists(linked))
     return Job.objects.filter(IS_OPEN | is_batch)
 
 
@@ -41,7 +53,7 @@ def _linked_open() -> QuerySet[Any]:
     is_open = Q(to_job__revision__model__is_restricted=False) | Q(
         to_job__revision__isnull=True, to_job__dataset_revision__isnull=False
     )
-    return Job.linked.through.objects.filter(is_open)
+    return Job.linked.through.objects.filter(is_open & has_open_base("to_job__params"))
 
 
 def schedules_visible_to(user: Person) -> QuerySet[Schedule]:

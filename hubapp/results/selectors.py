@@ -11,7 +11,7 @@ from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision
 from hubapp.catalog.models.model import is_insider
 from hubapp.jobs.choices import models_here
 from hubapp.jobs.models import Job
-from hubapp.jobs.visibility import Person
+from hubapp.jobs.visibility import Person, has_open_base
 from hubapp.results.models import Outcome, Score
 from workers.kit import ANALYSES, METRICS, MetricEntry
 
@@ -89,7 +89,7 @@ def outcomes_visible_to(user: Person) -> QuerySet[Outcome]:
     if is_insider(user):
         return Outcome.objects.all()
     of_dataset = Q(revision__isnull=True, dataset_revision__isnull=False)
-    return Outcome.objects.filter(Q(revision__model__is_restricted=False) | of_dataset)
+    return Outcome.objects.filter(Q(revision__model__is_restricted=False) | of_dataset, has_open_base())
 
 
 def outcome_list(

@@ -81,8 +81,14 @@ def secret(hub: Hub, filter_report: Outcome, alice: Any, tmp_path: Path) -> Secr
     Job.objects.filter(pk=site.pk).update(progress_note=SLUG, params={"names": [SLUG]})
     ended = job("source_sync", digest="h", title="Sync", status="succeeded", finished_at=timezone.now())
     told = Outcome.objects.create(job=ended, kind="source_sync", analysis_version="1", summary={"sentence": SLUG})
-    jobs = [own, of_schedule, running, waiting, site, ended, *(outcome.job for outcome in outcomes)]
-    ids = {one.pk for one in jobs} | {one.pk for one in [*outcomes, told]}
+    open_revision = hub.models["pixels"].current_revision
+    base = {"revision": open_revision, "params": {"base": f"{SLUG}@{revision.digest}"}}
+    compared = job("weight_difference", digest="j", status="succeeded", finished_at=timezone.now(), **base)
+    difference = Outcome.objects.create(
+        job=compared, kind="weight_difference", analysis_version="1", summary={"sentence": TITLE}, **base
+    )
+    jobs = [own, of_schedule, running, waiting, site, ended, compared, *(outcome.job for outcome in outcomes)]
+    ids = {one.pk for one in jobs} | {one.pk for one in [*outcomes, told, difference]}
     insights_refresh()
     return Secret(model=model, ids=ids, mixed=mixed)
 

@@ -123,7 +123,7 @@ def test_no_dense_evidence_is_larger_and_the_optimum_is_reached(
     grid = np.exp(np.arange(-16, 16, 0.5) if rows < 2000 else (2.0, 6.0, 10.0))
     values = np.array([dense(ratio) for ratio in grid])
     spectrum = FeaturePass(features, labels).spectrum()
-    evidences, ratios = _maximum_evidence(spectrum, np.bincount(labels))
+    evidences, ratios = _maximum_evidence(spectrum, np.bincount(labels).astype(float))
     at_optimum = [dense(ratio)[column] for column, ratio in enumerate(ratios)]
     np.testing.assert_allclose(at_optimum, evidences, atol=1e-6, rtol=0)
     assert evidences.mean() == pytest.approx(ours, abs=1e-9)
@@ -230,3 +230,45 @@ def test_unknown_variant() -> None:
         score("logme", np.ones((4, 2)), [0, 1, 0, 1], variant="twelve_steps")
     with pytest.raises(UserError, match="variants"):
         log_maximum_evidence(FeaturePass(np.ones((4, 2)), [0, 1, 0, 1]), variant="twelve_steps")
+
+
+@pytest.mark.parametrize(("rows", "dimensions"), [(60, 8), (40, 70)])
+def test_regression_and_multi_label_targets(planted, rows: int, dimensions: int) -> None:
+    features, _labels = planted(rows, dimensions)
+    generator = np.random.default_rng(2)
+    targets = features[:, :2] @ [[1.0, 0.2], [0.5, -1.0]] + generator.standard_normal((rows, 2))
+    standard = (targets - targets.mean(axis=0)) / targets.std(axis=0)
+    expected = np.mean([dense_maximum(features, column) for column in standard.T])
+    found = score("logme", features, targets, targets="regression")
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert score("logme", features * 1e3, targets * 100 + 5000, targets="regression") == pytest.approx(found, abs=1e-8)
+    single = score("logme", features, targets[:, 0], targets="regression")
+    assert single == pytest.approx(dense_maximum(features, standard[:, 0]), abs=1e-6)
+    tags = np.column_stack([targets > 0, np.ones(rows)]).astype(int)
+    expected = np.mean([dense_maximum(features, column.astype(float)) for column in tags.T[:2]])
+    assert score("logme", features, tags, targets="multi_label") == pytest.approx(expected, abs=1e-6)
+    noise = generator.standard_normal(rows)
+    assert single > score("logme", features, noise, targets="regression")
+
+
+def test_multi_label_of_one_class_each_is_classification(planted) -> None:
+    features, labels = planted(90, 12)
+    table = np.eye(5)[labels]
+    assert score("logme", features, table, targets="multi_label") == pytest.approx(score("logme", features, labels))
+
+
+@pytest.mark.parametrize(
+    ("targets", "kind", "reason"),
+    [
+        (np.ones(20), "regression", "varies"),
+        (np.arange(19.0), "regression", "each of the 20"),
+        (np.full(20, np.nan), "regression", "NaN"),
+        (np.arange(20), "multi_label", "0 and 1"),
+    ],
+)
+def test_wrong_targets(targets: np.ndarray, kind: str, reason: str) -> None:
+    features = np.random.default_rng(0).standard_normal((20, 3))
+    with pytest.raises(UserError, match=reason):
+        score("logme", features, targets, targets=kind)
+    with pytest.raises(UserError, match="converged"):
+        score("logme", features, targets, targets=kind, variant="eleven_steps")
