@@ -1,18 +1,26 @@
-"""LogME, regularised H-score and leave-one-out kNN against their peers and the bare limit.
+"""Transferability metrics against their peers and the bare limit.
 
-Peers: LogME by the published iteration with a thin SVD, regularised H-score by scikit-learn's Ledoit-Wolf and a
-pseudo-inverse, kNN by scikit-learn; the limit is one Gram matrix and one eigendecomposition. Both sides run in turn in
-one process on the same arrays; ratios are medians. Wrong values end the run with an error.
-`python -m benchmarks.bench_transferability [--repeats 3] [--threads 1]`
+Small settings: LogME by the published iteration with a thin SVD, regularised H-score by scikit-learn's Ledoit-Wolf and
+a pseudo-inverse, kNN by scikit-learn. The large setting: LogME, H-score, regularised H-score, TransRate and GBC in one
+job on 10,000 × 2,048 features of 200 classes; with `--peers`, a folder that holds checkouts of thuml's `LogME` and
+`Transfer-Learning-Library`, their functions and a plain numpy GBC run in sequence in the same process. The limit is one
+Gram matrix and one eigendecomposition. Both sides see the same arrays; ratios are medians. Wrong values end the run
+with an error. `python -m benchmarks.bench_transferability [--repeats 3] [--threads 1] [--only small|large]
+[--peers FOLDER]`
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
@@ -24,6 +32,8 @@ from workers.transferability import FeaturePass, half_samples
 
 SETTINGS = ((2000, 1280, 10), (2000, 64, 10), (300, 2048, 10))
 NAMES = ("logme", "regularised_h_score", "knn")
+LARGE = (10_000, 2048, 200)
+LARGE_NAMES = ("logme", "h_score", "regularised_h_score", "transrate", "gbc")
 
 
 def planted(rows: int, dimensions: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,10 +46,10 @@ def planted(rows: int, dimensions: int, classes: int) -> tuple[np.ndarray, np.nd
     return np.maximum(mixed, 0).astype(np.float32), labels
 
 
-def all_metrics(shared: FeaturePass) -> list[float]:
+def all_metrics(shared: FeaturePass, names: tuple[str, ...] = NAMES) -> list[float]:
     """Every metric from one pass, with its default parameters."""
     return [
-        METRICS.get(name).load().compute(shared, seed=0, **METRICS.get(name).params().model_dump()) for name in NAMES
+        METRICS.get(name).load().compute(shared, seed=0, **METRICS.get(name).params().model_dump()) for name in names
     ]
 
 
@@ -86,6 +96,91 @@ def peer_knn(features: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(voters[np.arange(len(labels)), counts.argmax(axis=1)] == labels))
 
 
+def small_peers(features: np.ndarray, labels: np.ndarray) -> list[float]:
+    """The three peers in the order of NAMES."""
+    return [peer_logme(features, labels), peer_h_score(features, labels), peer_knn(features, labels)]
+
+
+def peer_gbc(features: np.ndarray, labels: np.ndarray) -> float:
+    """Diagonal Gaussians, one pair of classes at a time; variances of at least 1e-4 of their mean."""
+    values = features.astype(np.float64)
+    classes = range(labels.max() + 1)
+    level = values.var(axis=0).mean()
+    means = [values[labels == label].mean(axis=0) for label in classes]
+    spreads = [np.maximum(values[labels == label].var(axis=0), 1e-4 * level) for label in classes]
+    total = 0.0
+    for a in classes:
+        for b in classes:
+            if a != b:
+                middle = (spreads[a] + spreads[b]) / 2
+                distance = np.sum((means[a] - means[b]) ** 2 / middle) / 8
+                distance += 0.5 * (
+                    np.log(middle).sum() - 0.5 * np.log(spreads[a]).sum() - 0.5 * np.log(spreads[b]).sum()
+                )
+                total -= np.exp(-distance)
+    return float(total)
+
+
+def uncompiled(*given: Any, **_options: Any) -> Any:
+    """A decorator, with or without arguments, that changes nothing."""
+    return given[0] if given and callable(given[0]) else uncompiled
+
+
+def loaded(path: Path) -> types.ModuleType:
+    """A single file of a checkout as a module; without numba its functions, which call numpy, stay as they are."""
+    if "numba" not in sys.modules and importlib.util.find_spec("numba") is None:
+        stand_in = types.ModuleType("numba")
+        stand_in.__dict__["njit"] = uncompiled
+        sys.modules["numba"] = stand_in
+    spec = importlib.util.spec_from_file_location(f"peer_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"There is no {path}: check out the peers first.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def large_peers(folder: Path) -> list[Callable[[np.ndarray, np.ndarray], float]]:
+    """The five peers in the order of LARGE_NAMES."""
+    ranking = folder / "Transfer-Learning-Library" / "tllib" / "ranking"
+    logme, h_scores = loaded(folder / "LogME" / "LogME.py"), loaded(ranking / "hscore.py")
+    transrate = loaded(ranking / "transrate.py")
+    return [
+        lambda f, y: logme.LogME(regression=False).fit(f, y),
+        h_scores.h_score,
+        h_scores.regularized_h_score,
+        transrate.transrate,
+        peer_gbc,
+    ]
+
+
+def large(*, repeats: int, peers: Path | None) -> None:
+    """The large setting."""
+    features, labels = planted(*LARGE)
+    double = features.astype(np.float64)
+    own, limits = [], []
+    for _ in range(repeats):
+        limits.append(seconds(lambda: bare(features)))
+        own.append(seconds(lambda: all_metrics(FeaturePass(features, labels), LARGE_NAMES)))
+    print(
+        f"N {LARGE[0]}, D {LARGE[1]}, C {LARGE[2]}: {', '.join(LARGE_NAMES)} in {statistics.median(own):.2f} s; bare "
+        f"Gram and eigendecomposition {statistics.median(limits):.2f} s "
+        f"({statistics.median(a / b for a, b in zip(own, limits, strict=True)):.2f} of it)"
+    )
+    if peers is None:
+        return
+    ours = all_metrics(FeaturePass(features, labels), LARGE_NAMES)
+    spent = 0.0
+    for name, run, mine in zip(LARGE_NAMES, large_peers(peers), ours, strict=True):
+        started = time.perf_counter()
+        theirs = float(run(double, labels))
+        spent += time.perf_counter() - started
+        print(f"  peer {name}: {time.perf_counter() - started:.1f} s")
+        if abs(mine - theirs) > 1e-3 * max(1e-3, abs(theirs)):
+            raise SystemExit(f"wrong {name}: {mine} against {theirs}")
+    print(f"  peers in sequence {spent:.1f} s: {spent / statistics.median(own):.0f} times as fast")
+
+
 def bare(features: np.ndarray) -> None:
     """The limit of LogME and H-score: the smaller Gram matrix and its eigendecomposition, in float64."""
     values = features.astype(np.float64)
@@ -104,23 +199,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", choices=("small", "large"))
+    parser.add_argument("--peers", type=Path, help="folder with checkouts of LogME and Transfer-Learning-Library")
     chosen = parser.parse_args()
     with threadpool_limits(chosen.threads):
-        for rows, dimensions, classes in SETTINGS:
+        for rows, dimensions, classes in () if chosen.only == "large" else SETTINGS:
             features, labels = planted(rows, dimensions, classes)
             ours = all_metrics(FeaturePass(features, labels))
-            peers = [peer_logme(features, labels), peer_h_score(features, labels), peer_knn(features, labels)]
+            peers = small_peers(features, labels)
             for name, mine, theirs, tolerance in zip(NAMES, ours, peers, (2e-3, 1e-8, 1e-3), strict=True):
                 if abs(mine - theirs) > tolerance * max(1.0, abs(theirs)):
                     raise SystemExit(f"wrong {name} at {rows} × {dimensions}: {mine} against {theirs}")
-            timings = [
-                (
-                    seconds(lambda f=features, y=labels: all_metrics(FeaturePass(f, y))),
-                    seconds(lambda f=features, y=labels: [peer_logme(f, y), peer_h_score(f, y), peer_knn(f, y)]),
-                    seconds(lambda f=features: bare(f)),
-                )
-                for _ in range(chosen.repeats)
-            ]
+            timings = []
+            for _ in range(chosen.repeats):
+                own = seconds(lambda f=features, y=labels: all_metrics(FeaturePass(f, y)))  # type: ignore[misc]
+                peer = seconds(lambda f=features, y=labels: small_peers(f, y))  # type: ignore[misc]
+                timings.append((own, peer, seconds(lambda f=features: bare(f))))  # type: ignore[misc]
             own, peer, limit = (statistics.median(column) for column in zip(*timings, strict=True))
             print(
                 f"N {rows}, D {dimensions}, C {classes}: three metrics {own:.3f} s, peers {peer:.3f} s, "
@@ -133,6 +227,8 @@ def main() -> None:
             for half in half_samples(shared.codes, count=40, revision="benchmark", seed=0):
                 all_metrics(shared.select(half))
             print(f"  with 40 half-samples: {time.perf_counter() - started:.1f} s")
+        if chosen.only != "small":
+            large(repeats=chosen.repeats, peers=chosen.peers)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 

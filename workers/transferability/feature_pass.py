@@ -18,6 +18,7 @@ from workers.transferability.spectrum import ClassMoments, Floats, Ints, Princip
 
 # 128 MB of float64: above it a half-sample forms its own Gram matrix.
 _LARGEST_SHARED_KERNEL = 4096
+_BLOCK_ENTRIES = 1_000_000
 
 
 class FeaturePass:
@@ -73,6 +74,8 @@ class FeaturePass:
         self.counts: Ints = np.bincount(self.codes).astype(np.int64)
         self._kernel: Floats | None = None
         self._centred: Floats | None = None
+        self._mean: Floats | None = None
+        self._members: list[Ints] | None = None
         self._spectra: dict[bool, Spectrum] = {}
         self._neighbours: dict[bool, NeighbourTable] = {}
         self._principal: Principal | None = None
@@ -192,24 +195,49 @@ class FeaturePass:
     def centred(self) -> Floats:
         """(N, D) rows less their mean."""
         if self._centred is None:
-            self._centred = self.features - self.features.mean(axis=0)
+            self._centred = self.features - self.mean()
         return self._centred
+
+    def mean(self) -> Floats:
+        """(D,) the mean row."""
+        if self._mean is None:
+            self._mean = self.features.mean(axis=0)
+        return self._mean
+
+    def class_rows(self, code: int) -> Floats:
+        """(n, D) the rows of a class, less the mean of all rows."""
+        rows = self.features[self._order()[code]]
+        rows -= self.mean()
+        return rows
 
     def fourth_moment(self) -> float:
         """Σ ‖x − μ‖⁴ over the rows."""
-        centred = self.centred()
-        return float(np.square(np.einsum("ij,ij->i", centred, centred)).sum())
+        total = 0.0
+        step = max(1, _BLOCK_ENTRIES // self.dimensions)
+        for start in range(0, self.rows, step):
+            block = self.features[start : start + step] - self.mean()
+            total += float(np.square(np.einsum("ij,ij->i", block, block)).sum())
+        return total
 
     def class_moments(self) -> ClassMoments:
         """Mean and variance of every feature in every class, about the mean of all rows."""
         if self._moments is None:
-            centred = self.centred()
-            counts = self.counts[:, None]
-            means = class_sums(centred, self.codes, self.classes) / counts
-            squares = class_sums(np.square(centred), self.codes, self.classes) / counts
-            variances = np.maximum(squares - np.square(means), 0.0)
+            means = np.empty((self.classes, self.dimensions))
+            variances = np.empty_like(means)
+            for code in range(self.classes):
+                rows = self.class_rows(code)
+                means[code] = rows.mean(axis=0)
+                rows -= means[code]
+                variances[code] = np.einsum("ij,ij->j", rows, rows) / len(rows)
             self._moments = ClassMoments(means=means, variances=variances)
         return self._moments
+
+    def _order(self) -> list[Ints]:
+        """The numbers of the rows of every class."""
+        if self._members is None:
+            order = np.argsort(self.codes, kind="stable")
+            self._members = np.split(order, np.cumsum(self.counts)[:-1])
+        return self._members
 
     def kernel(self) -> Floats:
         """The (N, N) Gram matrix F Fᵀ."""

@@ -37,9 +37,9 @@ def log_maximum_evidence(shared: FeaturePass, *, seed: int = 0, variant: str = "
     if variant != "converged":
         raise UserError(f"LogME has the variants 'converged' and 'eleven_steps', not {variant!r}.", field="variant")
     spectrum = shared.spectrum()
-    evidence, ratios = _maximum_evidence(spectrum, shared.counts)
+    evidence, ratios = _maximum_evidence(spectrum, shared.counts.astype(np.float64))
     if len(ratios) and _is_too_coarse(spectrum, float(ratios.min())):
-        evidence, _ratios = _maximum_evidence(shared.accurate_spectrum(), shared.counts)
+        evidence, _ratios = _maximum_evidence(shared.accurate_spectrum(), shared.counts.astype(np.float64))
     return float(evidence.mean())
 
 
@@ -51,15 +51,74 @@ def _is_too_coarse(spectrum: Spectrum, ratio: float) -> bool:
     return spectrum.dropped > _ROUNDING * most or (least < 1e-9 * most and ratio < 1e3 * least)
 
 
-def _maximum_evidence(spectrum: Spectrum, counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Evidence per row of every class (C,) and the ratio t = α/β at which it is reached (empty for all-zero features).
+def evidence_of_targets(features: npt.ArrayLike, targets: npt.ArrayLike, *, kind: str) -> float:
+    """LogME of targets that are no classes: mean over the targets of the maximum log evidence per row.
+
+    features  (N, D)
+    targets   (N,) or (N, T) numbers
+    kind      "regression": every target is standardised first (mean 0, SD 1, ddof 0), so that unit and offset do not
+              matter; "multi_label": 0/1 columns, taken as they are, those of one value left out
+
+    Raises UserError for features as FeaturePass does, for targets of another length or that are not finite, for labels
+    other than 0 and 1, and where no target varies. Source: You et al. 2022, section 4.4.
+    """
+    values = np.asarray(targets)
+    shared = FeaturePass(features, np.arange(len(np.atleast_1d(features))))
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or len(values) != shared.rows or values.dtype.kind not in "biuf":
+        raise UserError(f"There must be one row of numbers as targets for each of the {shared.rows} rows of features.")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UserError("The targets hold NaN or infinite values: leave those rows out.")
+    if kind == "multi_label" and not np.isin(values, (0, 1)).all():
+        raise UserError("Multi-label targets are tables of 0 and 1: encode them so first.")
+    values = values[:, values.max(axis=0) > values.min(axis=0)]
+    if values.shape[1] == 0:
+        raise UserError("No target varies, so there is nothing to explain.")
+    if kind == "regression":
+        values = (values - values.mean(axis=0)) / values.std(axis=0)
+    left, singular, _right = np.linalg.svd(shared.features, full_matrices=False)
+    keep = singular > max(shared.features.shape) * np.finfo(np.float64).eps * singular.max(initial=0.0)
+    spectrum = Spectrum(
+        rows=shared.rows,
+        dimensions=shared.dimensions,
+        values=np.square(singular[keep])[::-1],
+        projections=(left.T[keep] @ values)[::-1],
+        dropped=0.0,
+    )
+    evidence, _ratios = _maximum_evidence(spectrum, np.square(values).sum(axis=0))
+    return float(evidence.mean())
+
+
+class _LogME(PassMetric):
+    """LogME by name, of classes or of other targets."""
+
+    def __call__(
+        self,
+        features: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        seed: int = 0,
+        source_probabilities: npt.ArrayLike | None = None,
+        **params: Any,
+    ) -> float:
+        """The score of (N, D) features and (N,) classes, or of the targets that `targets` says they are."""
+        if params.get("targets", "classes") == "classes":
+            return super().__call__(features, labels, seed=seed, **params)
+        if params.get("variant", "converged") != "converged":
+            raise UserError("Only the converged variant of LogME scores targets that are no classes.", field="variant")
+        return evidence_of_targets(features, labels, kind=params["targets"])
+
+
+def _maximum_evidence(spectrum: Spectrum, lengths: Floats) -> tuple[Floats, Floats]:
+    """Evidence per row of targets with squared `lengths` (C,), and the ratio t = α/β at which it is reached (empty for
+    all-zero features).
 
     β has a closed form given t, which leaves one number: L(t) = −N/2 ln(R(t)/N) + ½ Σ ln(t/(t + σ)) − N/2 (1 + ln 2π)
     with R(t) = ‖y‖² − ‖x‖² + Σ x² t/(t + σ). It is maximised on a grid in ln t, shared by all classes, then by
     safeguarded Newton steps.
     """
     rows, values = spectrum.rows, spectrum.values
-    lengths = counts.astype(np.float64)
     constant = -0.5 * (1 + np.log(2 * np.pi))
     if len(values) == 0:
         return constant - 0.5 * np.log(lengths / rows), np.empty(0)
@@ -150,4 +209,4 @@ def _eleven_steps(shared: FeaturePass) -> float:
     return float(np.mean(evidences))
 
 
-METRIC = PassMetric(compute=log_maximum_evidence)
+METRIC = _LogME(compute=log_maximum_evidence)

@@ -16,9 +16,11 @@ class LogmeParams(Spec):
 
     variant  "converged": the maximum of the evidence, exact for every N and D;
              "eleven_steps": the published fixed-point iteration with its stopping rule and constants, unscaled features
+    targets  what the labels are: "classes", "regression" (numbers) or "multi_label" (a table of 0 and 1)
     """
 
     variant: Literal["converged", "eleven_steps"] = "converged"
+    targets: Literal["classes", "regression", "multi_label"] = "classes"
 
 
 class KnnParams(Spec):

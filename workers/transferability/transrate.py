@@ -45,12 +45,12 @@ def transrate(
         rows = shared.unit_rows()
         centred, strength = rows - rows.mean(axis=0), 1 / epsilon
         whole = _rate(centred, strength / len(rows))
+        classes = (centred[shared.codes == code] for code in range(shared.classes))
     else:
-        centred, strength = shared.centred(), (shared.scale**2 if normalise == "none" else 1.0) / epsilon
+        strength = (shared.scale**2 if normalise == "none" else 1.0) / epsilon
         whole = _whole_rate(shared, strength / shared.rows)
-    by_class = np.array(
-        [_rate(centred[shared.codes == code], strength / count) for code, count in enumerate(shared.counts)]
-    )
+        classes = (shared.class_rows(code) for code in range(shared.classes))
+    by_class = np.array([_rate(rows, strength / len(rows)) for rows in classes])
     share = np.full(shared.classes, 1 / shared.classes) if weights == "uniform" else shared.counts / shared.rows
     return float(whole - share @ by_class)
 
