@@ -169,3 +169,21 @@ DATASET_SOURCES.add(
         modality="text",
     )
 )
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="image_folder",
+        title="Folder of images",
+        meaning="Image files, one folder for each class; folders named train, val or test give the split.",
+        target="workers.sources.datasets.image_folder:open_dataset",
+        modality="image",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="image_zip",
+        title="Zip of images",
+        meaning="A zip of image files, one folder for each class, read where it lies without unpacking.",
+        target="workers.sources.datasets.image_zip:open_dataset",
+        modality="image",
+    )
+)

@@ -9,12 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-Items = npt.NDArray[Any] | Sequence[str]
+Items = npt.NDArray[Any] | Sequence[Any]
 """Inputs of one modality, by row.
 
-image   uint8 (n, height, width) grey or (n, height, width, 3) RGB, as the source stores them, not yet scaled up
+image   uint8 (n, height, width) grey or (n, height, width, 3) RGB, as the source stores them, not yet scaled up; or a
+        sequence whose slices are such arrays, where images differ in size or do not all fit into memory
 text    a sequence of n plain strings
 series  float32 (n, channels, length); NaN where a value is missing
+audio   a sequence of n float32 vectors, mono, -1 … 1, at the data set's `rate`
+table   float32 (n, columns); NaN where a value is missing
 """
 
 
@@ -39,17 +42,40 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A labelled data set in memory, after sampling; made by `DatasetSourceEntry.load()(ref)`.
+class Dropped:
+    """Rows of a source that are not in the data set.
 
-    modality    "image", "text" or "series"
-    items       inputs by row, see `Items`
-    labels      (n,) int64, index into `classes`
-    classes     class names in label order; every class has at least one row
-    row_ids     (n,) int64, the row's index in the source before sampling, increasing
-    splits      "train" or "test" by row where the source fixes one, else empty
-    source_rows rows of the source before sampling
-    provenance  how the rows were read and sampled, in words
+    reason    why, as the end of a sentence ("without a label")
+    rows      how many
+    examples  names of the first of them
+    """
+
+    reason: str
+    rows: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A labelled data set after sampling; made by `DatasetSourceEntry.load()(ref)`.
+
+    modality     "image", "text", "series", "audio" or "table"
+    items        inputs by row, see `Items`
+    labels       (n,) int64, index into `classes`; zeros unless the task is "classification"
+    classes      class names in label order; every class has at least one row. Of a multi-label task the names of the
+                 columns of `targets`, of a regression empty
+    row_ids      (n,) int64, the row's index in the source before sampling, increasing
+    task         "classification", "multi-label" or "regression"
+    targets      of "multi-label" (n, labels) uint8, 1 where the label is given; of "regression" (n, columns) float64;
+                 else None
+    splits       "train", "validation" or "test" by row where the source fixes one, else empty
+    source_rows  rows of the source before sampling
+    row_names    a name for each row that a person can look up (path, line), or empty
+    content_ids  (n,) int64, the first 63 bits of the SHA-256 of each row's content as the source stores it: the same
+                 wherever the row stands and whatever stands beside it. None where the source gives none
+    dropped      rows that were left out, and why
+    rate         samples per second of "audio", else 0
+    provenance   how the rows were read and sampled, in words
     """
 
     modality: str
@@ -57,8 +83,14 @@ class Dataset:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     row_ids: npt.NDArray[np.int64]
+    task: str = "classification"
+    targets: npt.NDArray[Any] | None = None
     splits: tuple[str, ...] = ()
     source_rows: int = 0
+    row_names: tuple[str, ...] = ()
+    content_ids: npt.NDArray[np.int64] | None = None
+    dropped: tuple[Dropped, ...] = ()
+    rate: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
