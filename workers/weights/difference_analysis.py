@@ -212,6 +212,7 @@ def difference_sentence(rows: Sequence[Mapping[str, Any]], *, unmatched: int = 0
     rank = ""
     if low:
         many = f"all {len(low)}" if len(low) == len(changed) else f"{len(low)} of the differences"
+        many = "the difference" if len(changed) == 1 else many
         largest = max(row["rank"] for row in low)
         rank = f"; {many} {'has' if len(low) == 1 else 'have'} a rank of at most {largest}, as a merged LoRA leaves it"
     return f"{of}{by}{where}{rank}{apart}."
