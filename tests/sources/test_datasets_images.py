@@ -279,7 +279,7 @@ def test_names_that_lead_out_of_the_zip_are_refused(tmp_path: Path, name: str) -
 
 
 def test_zip_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.sources.datasets.image_zip.INFLATION_FLOOR_BYTES", 2**20)
+    monkeypatch.setattr("workers.sources.datasets.zip_members.INFLATION_FLOOR_BYTES", 2**20)
     path = zipped(tmp_path / "a.zip", {f"a/{n}.bmp": b"\0" * 2**20 for n in range(4)})
     with pytest.raises(UserError, match="as zip bombs do"):
         opened(path, source="image_zip")
@@ -307,7 +307,7 @@ def test_encrypted_doubled_linked_and_too_many_members_are_refused(
             archive.writestr("cat/1.png", b"2")
     with pytest.raises(UserError, match="two files of the same name"):
         opened(tmp_path / "c.zip", source="image_zip")
-    monkeypatch.setattr("workers.sources.datasets.image_zip.MAX_FILES", 3)
+    monkeypatch.setattr("workers.sources.datasets.zip_members.MAX_FILES", 3)
     with pytest.raises(UserError, match="more than 3 are not read"):
         opened(zipped(tmp_path / "d.zip", pets()), source="image_zip")
 

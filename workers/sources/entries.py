@@ -187,3 +187,36 @@ DATASET_SOURCES.add(
         modality="image",
     )
 )
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="csv",
+        title="CSV or TSV table",
+        meaning="Columns of image or sound files, texts, series or numbers, and one or more columns with labels.",
+        target="workers.sources.datasets.table:open_csv",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="parquet",
+        title="Parquet table",
+        meaning="A Parquet file, or a folder of shards as the Hub serves data sets, with columns as in a CSV table.",
+        target="workers.sources.datasets.table:open_parquet",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="npz",
+        title="Arrays of numpy",
+        meaning="An npz archive with features, series or images and their labels.",
+        target="workers.sources.datasets.npz_arrays:open_dataset",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="built_in",
+        title="Tables of scikit-learn",
+        meaning="Iris, wine, breast cancer (classes) and diabetes (a number to predict), as scikit-learn carries them.",
+        target="workers.sources.datasets.built_in:open_dataset",
+        modality="table",
+    )
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -161,10 +161,14 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING_WORDS
 
 
-def is_split_column(name: str, values: Sequence[Any]) -> bool:
-    """Whether a column names the split of its rows."""
-    texts = {value for value in values if isinstance(value, str) and value}
-    return name.strip().lower() in SPLIT_NAMES and bool(texts) and all(split_of(text) for text in texts)
+def split_column(columns: Sequence[Column], read: Callable[[str], Sequence[Any]]) -> str:
+    """The column that names the split of each row, "" for none; `read` gives all values of a column."""
+    for one in columns:
+        if one.kind == "word" and one.name.strip().lower() in SPLIT_NAMES:
+            texts = {value for value in read(one.name) if isinstance(value, str) and value}
+            if texts and all(split_of(text) for text in texts):
+                return one.name
+    return ""
 
 
 def _label_rank(column: Column, *, position: int, count: int) -> tuple[int, ...]:
@@ -184,17 +188,25 @@ def _is_numbering(column: Column) -> bool:
     return is_named and column.kind in {"integer", "word"} and column.distinct == column.rows
 
 
-def roles_of(columns: Sequence[Column], *, split: str = "") -> Roles:
-    """Which column is what, judged by kinds, names and how many different values there are."""
-    usable = [one for one in columns if one.name != split and not _is_numbering(one) and one.kind != "other"]
+def roles_of(columns: Sequence[Column], *, split: str = "", label_names: Sequence[str] = ()) -> Roles:
+    """Which column is what, judged by kinds, names and how many different values there are.
+
+    `label_names` are known to be labels: the first is the label, none is an input.
+    """
+    known = [one for one in columns if one.name in label_names]
+    usable = [
+        one
+        for one in columns
+        if one not in known and one.name != split and not _is_numbering(one) and one.kind != "other"
+    ]
     could_be = [
         (_label_rank(one, position=position, count=len(usable)), one)
         for position, one in enumerate(usable)
         if one.is_like_classes or one.kind in {"labels", "word", *NUMBERS}
     ]
-    ranked = [one for _, one in sorted(could_be, key=lambda pair: pair[0])]
+    ranked = known or [one for _, one in sorted(could_be, key=lambda pair: pair[0])]
     # A number that nothing calls a label is one only where nothing better is there.
-    label = next((one for one in ranked if _can_be_label(one, ranked)), None)
+    label = known[0] if known else next((one for one in ranked if _can_be_label(one, ranked)), None)
     inputs = _inputs(usable, label=label)
     first = inputs[0] if inputs else ()
     kinds = {one.name: one.kind for one in usable}

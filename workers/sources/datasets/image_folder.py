@@ -12,21 +12,8 @@ from workers.sources.datasets.class_folders import ClassFolders, class_folders
 from workers.sources.datasets.image_rows import Read, image_inputs
 from workers.sources.datasets.pictures import MAX_BYTES, UnreadableImage
 from workers.sources.datasets.targets import class_targets
+from workers.sources.datasets.walking import files_below
 from workers.sources.protocols import Dataset
-
-
-def files_below(folder: Path) -> list[str]:
-    """Relative paths of the files of a folder, with "/"; links are not followed and not listed."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=False):
-        folders.sort()
-        base = Path(root)
-        found += [
-            (base / name).relative_to(folder).as_posix()
-            for name in names
-            if stat.S_ISREG((base / name).lstat().st_mode)
-        ]
-    return sorted(found)
 
 
 def file_bytes(path: Path) -> bytes:
