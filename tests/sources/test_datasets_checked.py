@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -20,7 +22,9 @@ from workers.sources.datasets.checking import check_dataset, effective_rows
 from workers.sources.datasets.findings import DatasetReport, Finding
 from workers.sources.datasets.guessing import guess_source
 from workers.sources.datasets.near_duplicates import average_hashes, small_copies
+from workers.sources.datasets.pictures import UnreadableImage, read_picture
 from workers.sources.datasets.profile import dataset_profile, run
+from workers.sources.datasets.recordings import UnreadableRecording, read_wave
 from workers.sources.protocols import Dataset
 
 
@@ -307,3 +311,51 @@ def test_guessing_costs_neither_torch_nor_pillow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert json.loads(done.stdout) == []
+
+
+# Whatever is damaged, a sentence says so.
+
+
+def mutated(data: bytes, generator: np.random.Generator) -> bytes:
+    changed = bytearray(data)
+    for _ in range(int(generator.choice([1, 3, 20]))):
+        changed[generator.integers(len(changed))] = int(generator.integers(256))
+    return bytes(changed[: generator.integers(1, len(changed))] if generator.random() < 0.2 else changed)
+
+
+def test_damaged_uploads_end_in_a_sentence(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    texts = [f"some words {i} here" for i in range(20)]
+    vectors = [[1.0, 2.0, float(i)] for i in range(20)]
+    pq.write_table(pa.table({"text": texts, "v": vectors, "label": ["a", "b"] * 10}), tmp_path / "a.parquet")
+    saved(tmp_path / "a.npz", x=table(20), y=np.arange(20) % 2)
+    zipped(tmp_path / "a.zip", pets())
+    written(tmp_path / "a.csv", "a,b,label\n" + "".join(f"{i},{i * 2.5},{'ab'[i % 2]}\n" for i in range(30)))
+    refused = 0
+    for path in sorted(tmp_path.glob("a.*")):
+        data = path.read_bytes()
+        for _ in range(60):
+            (tmp_path / f"b{path.suffix}").write_bytes(mutated(data, generator))
+            try:
+                guessed(tmp_path / f"b{path.suffix}")
+            except UserError as error:
+                refused += error.message.endswith(".")
+    assert 60 < refused < 240
+
+
+def test_damaged_pictures_and_recordings_say_why() -> None:
+    generator = np.random.default_rng(0)
+    pictures = [packed(noise(1, size=(40, 30)), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")]
+    lost = 0
+    for data in pictures * 40:
+        try:
+            assert read_picture(mutated(data, generator)).pixels.dtype == np.uint8
+        except UnreadableImage as error:
+            lost += bool(str(error))
+    sound = tone(rate=8_000, width=2)[:400]
+    for _ in range(200):
+        try:
+            read_wave(mutated(sound, generator))
+        except UnreadableRecording as error:
+            lost += bool(str(error))
+    assert 100 < lost < 440

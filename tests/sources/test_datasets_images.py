@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.sources.demo_refs import dataset_ref
-from workers.kit import DATASET_SOURCES, UserError
+from tests.sources.demo_refs import dataset_ref, model_ref
+from workers.kit import DATASET_SOURCES, LOADERS, LocalContext, UserError
 from workers.sources.datasets import pictures
 from workers.sources.datasets.image_rows import ImageRows
 from workers.sources.datasets.pictures import UnreadableImage, read_picture
+from workers.sources.entries import FeaturesSpec
+from workers.sources.features import features_of
 from workers.sources.protocols import Dataset
 
 
@@ -330,3 +332,15 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     for source, words in (("image_folder", "lie in a folder"), ("image_zip", "lie in a zip")):
         with pytest.raises(UserError, match=words):
             opened(tmp_path / "gone", source=source)
+
+
+def test_a_model_reads_images_of_unequal_size_batch_by_batch(tmp_path: Path) -> None:
+    sizes = [(60, 40), (40, 60), (50, 50), (64, 64), (45, 45), (70, 50)]
+    files = {f"{'ab'[i % 2]}/{i}.png": packed(noise(i, size=size)) for i, size in enumerate(sizes)}
+    ref = dataset_ref("image_folder", modality="image", location=put(tmp_path / "data", files), image_size=48)
+    context = LocalContext(model=model_ref("squeezenet"), dataset=ref, store_dir=tmp_path / "store", threads=1)
+    found = features_of(context, FeaturesSpec(batch_size=4))
+    assert found.x.shape == (6, 512)
+    rows = opened(tmp_path / "data", image_size=48).items
+    encoder = LOADERS.get("torchvision").load()(model=model_ref("squeezenet"), device="cpu", threads=1)
+    np.testing.assert_allclose(found.x, encoder.encode(np.stack([rows[i] for i in range(6)])), rtol=1e-4, atol=1e-5)

@@ -123,7 +123,7 @@ def test_fits_says_why_not() -> None:
     )
     assert "'keras', which is not installed" in str(features_fit(replace(image, loader="keras"), SMALL))
     assert "no weight files" in str(features_fit(replace(image, files=()), SMALL))
-    assert "'parquet' is not installed" in str(features_fit(image, replace(SMALL, source="parquet")))
+    assert "'arrow' is not installed" in str(features_fit(image, replace(SMALL, source="arrow")))
 
 
 def test_what_does_not_fit_is_not_run(tmp_path: Path) -> None:

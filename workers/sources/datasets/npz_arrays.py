@@ -17,13 +17,26 @@ from workers.sources.datasets.targets import Targets, class_targets, indicator_t
 from workers.sources.protocols import Dataset
 
 Array = npt.NDArray[Any]
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 def _arrays(path: Path, names: set[str]) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
-    except (ValueError, TypeError, OSError, EOFError, KeyError, SyntaxError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise UserError(
             f"{path.name} holds Python objects, which are never read, or is damaged. Save plain arrays of numbers (and "
             "labels of numbers or texts) with numpy.savez."

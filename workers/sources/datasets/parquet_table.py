@@ -112,6 +112,7 @@ class ParquetTable:
         try:
             with pq.ParquetFile(head.path) as file:
                 batch = next(file.iter_batches(batch_size=LOOKED_AT), None)
+                values = {} if batch is None else {name: batch.column(name).to_pylist() for name in self.names}
         except _DAMAGED as error:
             raise _damaged(head.label) from error
         if batch is None:
@@ -119,7 +120,7 @@ class ParquetTable:
         return [
             described(
                 name,
-                batch.column(name).to_pylist(),
+                values[name],
                 is_class=bool(self.class_names(name)) or pa.types.is_dictionary(batch.schema.field(name).type),
                 kind=self._kind(name),
             )

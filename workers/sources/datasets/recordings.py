@@ -35,7 +35,7 @@ def read_wave(data: bytes) -> tuple[Samples, int]:
         with wave.open(io.BytesIO(data)) as file:
             channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
             raw, stated = file.readframes(file.getnframes()), file.getnframes() * channels * width
-    except (wave.Error, EOFError, ValueError, OSError) as error:
+    except (wave.Error, EOFError, ValueError, OSError, RuntimeError) as error:
         raise UnreadableRecording("files that are no WAV of whole numbers (PCM)") from error
     if len(raw) != stated or not raw:
         raise UnreadableRecording("recordings that are cut off or empty")
