@@ -78,6 +78,6 @@ def open_dataset(ref: DatasetRef) -> Dataset:
         label_values=labels,
         provenance={
             "reading": f"{cut}{', tags removed' if is_tagged else ''}, class from "
-            "{ref.config.get('class_from', 'folder')}"
+            f"{ref.config.get('class_from', 'folder')}"
         },
     )
