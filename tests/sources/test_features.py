@@ -117,6 +117,8 @@ def test_fits_says_why_not() -> None:
     series = archive_series("GunPoint")
     assert features_fit(image, series) == "This model reads images, the data set holds series."
     assert features_fit(model_ref("fracast"), series) is None
+    numbers = replace(series, config={**series.config, "task": "regression"})
+    assert "for regression" in str(features_fit(model_ref("fracast"), numbers))
     assert (
         features_fit(replace(image, loader=""), SMALL)
         == "No loader can run this model (weights only), so it has no features."

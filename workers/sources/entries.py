@@ -19,7 +19,13 @@ from workers.kit import (
     Spec,
 )
 
-MODALITY_PLURALS = {"image": "images", "text": "texts", "series": "series", "audio": "recordings"}
+MODALITY_PLURALS = {
+    "image": "images",
+    "text": "texts",
+    "series": "series",
+    "audio": "recordings",
+    "table": "rows of a table",
+}
 
 
 class FeaturesSpec(Spec):
@@ -56,6 +62,8 @@ def features_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | No
     holds = DATASET_SOURCES.get(dataset.source).modality or dataset.modality
     if reads != holds:
         return f"This model reads {_plural(reads)}, the data set holds {_plural(holds)}."
+    if (task := dataset.config.get("task", "classification")) != "classification":
+        return f"This data set is for {str(task)[:40].replace('_', '-')}; analyses here need one class a row."
     return None
 
 
