@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
@@ -32,8 +34,12 @@ def test_a_hub_is_added_synced_and_searched(visitor: Visitor, content: LiveHubsc
         expect(page.get_by_role("heading", name="A hub of ours", level=1)).to_be_visible()
         visitor.check()
         visitor.theme("light")
-        page.get_by_role("button", name="Sync now").click()
+        with page.expect_navigation():  # else the next address would overtake the click
+            page.get_by_role("button", name="Sync now").click()
         source = Source.objects.get(title="A hub of ours")
+        deadline = time.monotonic() + 60  # the source's page watches a run, not a job that still waits for one
+        while not source.runs.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
         visitor.open(f"/sources/{source.pk}/")
         expect(page.get_by_text("40 added, 1 refused.").first).to_be_visible(timeout=60_000)
     visitor.open(f"/sources/{source.pk}/")
