@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hubapp.catalog.models import Model
 from hubapp.filterdb.axes import AXES, Axis, Person, axis_of
@@ -15,7 +14,7 @@ from hubapp.filterdb.pack import View
 from hubapp.ui.words import number
 from workers.kit import UserError
 from workers.statistics.drift import CoefficientSums, drift
-from workers.statistics.drift_intervals import DriftSample, bootstrap_drifts
+from workers.statistics.drift_intervals import DriftSample, bootstrap_drifts, reflected_interval
 
 DRAWS = 1000
 # The usual axes; one by depth would set a model against parts of itself.
@@ -138,16 +137,10 @@ def _distance(own: DriftSample, group: DriftSample, *, is_own: bool) -> Distance
     low, high, note = None, None, "one model: no interval"
     if len(group.models) > 1:
         drawn = bootstrap_drifts([own, group], draws=DRAWS)[:, 0, 1]
-        (low, high), note = reflected(drawn, value), ""
+        (low, high), note = reflected_interval(drawn, value), ""
     return Distance(
         group=group.name, models=len(group.models), value=value, low=low, high=high, is_own=is_own, note=note
     )
-
-
-def reflected(drawn: npt.NDArray[np.float64], value: float) -> tuple[float, float]:
-    """The 95% interval of draws, reflected at the value as `drift_interval` does and for its reason."""
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(np.clip(2 * value - high, 0.0, value)), float(max(2 * value - low, value))
 
 
 def position_json(position: Position | None) -> Mapping[str, object] | None:

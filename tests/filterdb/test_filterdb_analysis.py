@@ -28,7 +28,6 @@ def test_trained_face_detector_onet() -> None:
     assert first["layer"] == "conv1.weight"
     assert first["variance_entropy"] == pytest.approx(0.5560453739, abs=1e-9)
     assert first["variance_entropy_normalised"] == pytest.approx(0.6019888267, abs=1e-9)
-    # Channel products of single-precision weights stay single: good to 1e-7.
     assert first["orthogonality"] == pytest.approx(0.6744248117, abs=1e-9)
     assert second["sparsity"] == pytest.approx(0.0229492188, abs=1e-9)
     assert second["variance_entropy"] == pytest.approx(0.6307495609, abs=1e-9)

@@ -78,7 +78,7 @@ def drift_interval(a: DriftSample, b: DriftSample, *, draws: int = DRAWS, seed: 
     """The 95% interval of the drift between two groups; None where one of them has a single unit."""
     if min(len(a.units), len(b.units)) < 2:
         return None
-    return _interval(bootstrap_drifts([a, b], draws=draws, seed=seed)[:, 0, 1], float(drift(a.whole, b.whole)))
+    return reflected_interval(bootstrap_drifts([a, b], draws=draws, seed=seed)[:, 0, 1], float(drift(a.whole, b.whole)))
 
 
 def bootstrap_drifts(samples: Sequence[DriftSample], *, draws: int = DRAWS, seed: int = 0) -> Floats:
@@ -158,7 +158,7 @@ def drift_estimates(
         a, b = samples[i], samples[j]
         value = float(drift(wholes[i], wholes[j]))
         has_interval = min(len(a.units), len(b.units)) > 1
-        low, high = _interval(bootstrap[:, i, j], value) if has_interval else (None, None)
+        low, high = reflected_interval(bootstrap[:, i, j], value) if has_interval else (None, None)
         chance = null_drifts(a, b, draws=draws, seed=seed)
         found[i, j] = DriftEstimate(
             value=value,
@@ -195,7 +195,8 @@ def _multiplicities(sample: DriftSample, *, draws: int, seed: int) -> Floats:
     return generator.multinomial(size, [1 / size] * size, size=draws).astype(np.float64)
 
 
-def _interval(drawn: Floats, value: float) -> tuple[float, float]:
+def reflected_interval(drawn: Floats, value: float) -> tuple[float, float]:
+    """The 95% interval of a drift from its bootstrap draws: reflected at the value, not below 0, holding the value."""
     # Reflected, not percentile: few models make a divergence too large, and drawing from few makes it larger again. The
     # percentile interval then lies above the truth (0 to 65% of simulated ones held it), the reflected one does not.
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
