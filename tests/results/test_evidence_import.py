@@ -248,6 +248,7 @@ BAD = [
     ("transrate", "def broken(:\n", "not readable as Python"),
     ("sfda_cnn", "finetune_acc = {'a': {'b': __import__('os').getcwd()}}", "No accuracy was found"),
     ("sfda_cnn", "finetune_acc = {'a': {'b': 1.0}", "No accuracy was found"),
+    ("sfda_cnn", "finetune_acc = {'a': {[]: 1.0}}", "No accuracy was found"),
     ("tmlr", "", "has no column"),
 ]
 

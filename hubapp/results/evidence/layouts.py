@@ -111,7 +111,7 @@ def _literal(text: str, start: int) -> object:
         if depth == 0:
             try:
                 return ast.literal_eval(text[start : place + 1])
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 return None
     return None
 
@@ -250,7 +250,7 @@ def _branch(body: list[ast.stmt]) -> tuple[str, dict[str, list[object]]]:
         if isinstance(value, ast.List):
             try:
                 lists[node.targets[0].id] = list(ast.literal_eval(value))
-            except ValueError:
+            except (ValueError, TypeError, RecursionError):
                 continue
     return title[:LONGEST_NAME], lists
 
