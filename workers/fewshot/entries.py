@@ -1,4 +1,4 @@
-"""What this room adds to the registries: the analysis "fewshot" and its heads. Free of torch and scikit-learn."""
+"""What this room adds to the registry of analyses. Free of torch and scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import math
 
 from pydantic import Field, field_validator
 
-from workers.kit import ANALYSES, HEADS, DatasetRef, HeadEntry, JobEntry, ModelRef, Spec, UserError
+from workers.fewshot.head_entries import C_GRID
+from workers.kit import ANALYSES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
 from workers.sources.entries import features_fit
 
-C_GRID = (1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0, 1e2, 1e4)
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 0)
 LARGEST_K = 4096
-
-
-class LogisticParams(Spec):
-    """Parameters of the head "logistic": the grid of inverse penalties, from strong to weak penalty."""
-
-    c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
 
 
 class FewshotSpec(Spec):
@@ -78,25 +72,6 @@ def features_params(spec: FewshotSpec) -> dict[str, str]:
     return {}
 
 
-HEADS.add(
-    HeadEntry(
-        name="logistic",
-        title="Logistic regression",
-        meaning="A linear classifier fitted on the few labels alone; its penalty is chosen on validation labels.",
-        target="workers.fewshot.heads.logistic:LogisticHead",
-        params=LogisticParams,
-        paper="Wornow et al., NeurIPS 2023, arXiv:2307.02028",
-    )
-)
-HEADS.add(
-    HeadEntry(
-        name="nearest_class_mean",
-        title="Nearest class mean",
-        meaning="Each class is the mean of its labelled features; a row belongs to the nearest mean. Nothing is tuned.",
-        target="workers.fewshot.heads.nearest_class_mean:NearestClassMeanHead",
-        paper="Snell et al., NeurIPS 2017, arXiv:1703.05175",
-    )
-)
 ANALYSES.add(
     JobEntry(
         name="fewshot",

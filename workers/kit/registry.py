@@ -124,12 +124,22 @@ class MetricEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadEntry(Entry):
-    """A classifier on frozen features; the target is a class with `fit(x, y)` and `predict_proba(x)`."""
+    """A classifier on frozen features; the target is a class, see `workers.fewshot.heads.protocol.Head`.
+
+    needs    "features" (one vector a row) or "tokens" (one vector a patch); "class_texts": embeddings of the class
+             names by the model's own text tower
+    learns   False where no label is read (zero-shot): such a head has one score, without a number of shots
+    cost     "cheap" (closed form), "medium" (a convex fit), "heavy" (trees, stochastic training)
+    """
+
+    needs: tuple[Literal["features", "tokens", "class_texts"], ...] = ("features",)
+    learns: bool = True
+    cost: Literal["cheap", "medium", "heavy"] = "cheap"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderEntry(Entry):
-    """A way to open a model; the target is `open(model: ModelRef, *, device: str) -> Encoder`."""
+    """A way to open a model; the target is `workers.sources.protocols.OpenEncoder`."""
 
     modality: str = ""
 
@@ -207,9 +217,13 @@ ANALYSES: Registry[JobEntry] = Registry(
         "workers.weights.entries",
         "workers.transferability.entries",
         "workers.fewshot.entries",
+        "workers.fewshot.protocol_entries",
+        "workers.pairs.entries",
     ),
 )
 METRICS: Registry[MetricEntry] = Registry("metrics", modules=("workers.transferability.entries",))
-HEADS: Registry[HeadEntry] = Registry("heads", modules=("workers.fewshot.entries",))
-LOADERS: Registry[LoaderEntry] = Registry("loaders", modules=("workers.sources.entries",))
-DATASET_SOURCES: Registry[DatasetSourceEntry] = Registry("dataset_sources", modules=("workers.sources.entries",))
+HEADS: Registry[HeadEntry] = Registry("heads", modules=("workers.fewshot.head_entries",))
+LOADERS: Registry[LoaderEntry] = Registry("loaders", modules=("workers.sources.loader_entries",))
+DATASET_SOURCES: Registry[DatasetSourceEntry] = Registry(
+    "dataset_sources", modules=("workers.sources.dataset_entries",)
+)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from workers.kit import ModelRef
 
 Items = npt.NDArray[Any] | Sequence[Any]
 """Inputs of one modality, by row.
@@ -21,24 +23,73 @@ table   float32 (n, columns); NaN where a value is missing
 """
 
 
-class Encoder(Protocol):
-    """A frozen model that turns inputs into one feature vector each; made by `LoaderEntry.load()`.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a model is read.
 
-    The target of a loader is `open_encoder(model, *, device, threads)`.
+    layer      "penultimate": what the last classifying layer reads; or one of `Encoder.layers`
+    pooling    "default": the model's own (global mean of a CNN, class token or masked mean of a Transformer as its
+               configuration says); "mean", "cls", "max"; "tokens": one vector for each patch, frame or token, unpooled
+    precision  "auto" (half precision on a GPU, float32 on a CPU), "float32", "float16", "bfloat16"; what is stored is
+               float32
     """
 
-    def dimensions(self, items: Items) -> int:
-        """Length of the feature vector of one of these inputs."""
+    layer: str = "penultimate"
+    pooling: Literal["default", "mean", "cls", "max", "tokens"] = "default"
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
 
-    def encode(self, items: Items, *, image_size: int = 0) -> npt.NDArray[np.float32]:
-        """Features (n, dimensions) of n inputs.
 
-        `image_size` is the side in pixels that images are scaled to before they enter the model; 0 leaves them as they
-        are. Other modalities ignore it. Raises UserError when the inputs do not suit the model.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """What one batch became.
+
+    features  (n, d) float32, or (n, t, d) of pooling "tokens"
+    logits    (n, s) float32 of the model's own classifier before any softmax; None where it has none
+    """
+
+    features: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32] | None = None
+
+
+class Encoder(Protocol):
+    """A frozen model that turns inputs into features; made by `LoaderEntry.load()`, see `OpenEncoder`.
+
+    layers          names that `Reading.layer` may have beside "penultimate", in the order of depth
+    source_classes  names of the classes of the model's own classifier, in the order of its logits; empty where the
+                    checkpoint does not say them
+    """
+
+    layers: tuple[str, ...]
+    source_classes: tuple[str, ...]
+
+    def shape(self, items: Items, *, image_size: int = 0) -> tuple[tuple[int, ...], int]:
+        """Shape of one input's features, (d,) or (t, d), and the number of logits (0: none)."""
+
+    def encode(self, items: Items, *, image_size: int = 0) -> Encoded:
+        """Features and logits of n inputs.
+
+        `image_size` is the side in pixels that images are scaled to before they enter the model; 0 leaves it to the
+        model's own preprocessing. Other modalities ignore it. Raises UserError when the inputs do not suit the model.
         """
 
     def describe(self, *, image_size: int = 0) -> dict[str, Any]:
         """What to keep with the features, in words: layer, pooling, preprocessing, precision, device, versions."""
+
+
+class TextTower(Protocol):
+    """An encoder that puts texts into the space of its features as well: CLIP-like models, sentence encoders."""
+
+    logit_scale: float
+
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embeddings (n, d) of texts, comparable with `encode(...).features` by cosine."""
+
+
+class OpenEncoder(Protocol):
+    """The target of a loader."""
+
+    def __call__(self, model: ModelRef, *, device: str, threads: int = 1, reading: Reading = Reading()) -> Encoder:
+        """Open the model's files, read as `reading` says; UserError where the loader cannot do that."""
 
 
 @dataclass(frozen=True, kw_only=True)

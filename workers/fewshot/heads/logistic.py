@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from workers.fewshot.entries import C_GRID
+from workers.fewshot.head_entries import C_GRID
 from workers.fewshot.heads.protocol import Array, Labels, Validation, checked, one_vs_rest_log_odds, softmax
 from workers.fewshot.logistic_path import LogisticPath, Solution
 from workers.kit import UserError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,15 +11,30 @@ from numpy.typing import ArrayLike, NDArray
 from workers.kit import UserError
 from workers.statistics.logits import one_vs_rest_log_odds, softmax
 
-__all__ = ["Array", "Head", "Labels", "Validation", "checked", "one_vs_rest_log_odds", "softmax"]
+__all__ = ["Array", "ClassTexts", "Head", "Labels", "Validation", "checked", "one_vs_rest_log_odds", "softmax"]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Validation = tuple[ArrayLike, ArrayLike]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassTexts:
+    """The class names as the model's text tower sees them, for heads that need "class_texts".
+
+    embeddings   (C, d) one unit vector a class, the normalised mean over the prompt templates, in label order
+    logit_scale  by which cosines are multiplied before the softmax (CLIP's exp(t); 100 where a model has none)
+    """
+
+    embeddings: Array
+    logit_scale: float = 100.0
+
+
 class Head(Protocol):
-    """A classifier on frozen features.
+    """A classifier on frozen features, (n, D) or, for heads that need "tokens", (n, T, D).
+
+    A constructor takes the head's parameters, a head that needs "class_texts" also `texts: ClassTexts`; one that draws
+    takes `seed`.
 
     classes     sorted labels seen by `fit`; the columns of every output
     converged   False if the optimiser stopped before its tolerance

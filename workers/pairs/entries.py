@@ -1,0 +1,1 @@
+"""What this room adds to the registry of analyses. Free of torch."""

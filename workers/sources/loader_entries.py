@@ -1,0 +1,44 @@
+"""The ways to open a model. Free of torch: a target is imported when it is first used."""
+
+from __future__ import annotations
+
+from workers.kit import LOADERS, LoaderEntry
+
+LOADERS.add(
+    LoaderEntry(
+        name="torchvision",
+        title="torchvision",
+        meaning="Image classifiers of torchvision: MobileNetV2 and SqueezeNet 1.1.",
+        target="workers.sources.encoders.torchvision_models:open_encoder",
+        modality="image",
+    )
+)
+LOADERS.add(
+    LoaderEntry(
+        name="efficientnet_lite",
+        title="EfficientNet-Lite",
+        meaning="EfficientNet-Lite image classifiers (Lite0, Lite1) with TensorFlow's padding.",
+        target="workers.sources.encoders.efficientnet_lite:open_encoder",
+        modality="image",
+        paper="Tan and Le, ICML 2019, arXiv:1905.11946",
+    )
+)
+LOADERS.add(
+    LoaderEntry(
+        name="usem3",
+        title="Universal Sentence Encoder",
+        meaning="The multilingual Universal Sentence Encoder v3: one 512-dimensional vector per text, numpy only.",
+        target="workers.sources.encoders.usem3:open_encoder",
+        modality="text",
+        paper="Yang et al., ACL 2020 (demonstrations), arXiv:1907.04307",
+    )
+)
+LOADERS.add(
+    LoaderEntry(
+        name="fracast",
+        title="Fracast",
+        meaning="A small time-series forecaster; its hidden states are summed up by mean and spread over time.",
+        target="workers.sources.encoders.fracast:open_encoder",
+        modality="series",
+    )
+)
