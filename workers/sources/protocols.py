@@ -124,6 +124,7 @@ class Dataset:
     row_names    a name for each row that a person can look up (path, line), or empty
     content_ids  (n,) int64, the first 63 bits of the SHA-256 of each row's content as the source stores it: the same
                  wherever the row stands and whatever stands beside it. None where the source gives none
+    groups       (n,) int64, the group of each row: patient, speaker, document; None where each row is its own
     dropped      rows that were left out, and why
     rate         samples per second of "audio", else 0
     provenance   how the rows were read and sampled, in words
@@ -140,6 +141,7 @@ class Dataset:
     source_rows: int = 0
     row_names: tuple[str, ...] = ()
     content_ids: npt.NDArray[np.int64] | None = None
+    groups: npt.NDArray[np.int64] | None = None
     dropped: tuple[Dropped, ...] = ()
     rate: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
