@@ -1,9 +1,21 @@
+import warnings
+
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    roc_auc_score,
+)
 from sklearn.utils import resample
 
 from workers.statistics import bootstrap_accuracy, bootstrap_auroc, bootstrap_brier, bootstrap_weights, point_score
+from workers.statistics.bootstrap import METRICS, draws_without_a_class
+from workers.statistics.logits import one_vs_rest_log_odds, softmax
+from workers.statistics.replicates import counted_weights, draw_table, mean_table, row_values
 
 DRAWS = 40
 
@@ -54,6 +66,104 @@ def test_many_classes_equal_the_per_draw_loop(is_tied):
         assert area[b] == pytest.approx(want, abs=1e-12)
         assert share[b] == pytest.approx(accuracy_score(labels, p.argmax(axis=1), sample_weight=w), abs=1e-12)
         assert brier[b] == pytest.approx(np.average(((p - onehot) ** 2).sum(axis=1), weights=w), abs=1e-12)
+
+
+def reference(metric, p, labels, w):
+    """One draw by scikit-learn with sample weights; the calibration error, which it lacks, bin by bin in a loop."""
+    classes = range(p.shape[1])
+    named = p.argmax(axis=1)
+    if metric == "accuracy":
+        return accuracy_score(labels, named, sample_weight=w)
+    if metric == "balanced_accuracy":
+        return balanced_accuracy_score(labels, named, sample_weight=w)
+    if metric == "macro_f1":
+        return f1_score(labels, named, labels=classes, average="macro", sample_weight=w, zero_division=np.nan)
+    if metric == "ece":
+        sure, total = p.max(axis=1), 0.0
+        for low in range(15):
+            inside = (sure > low / 15) & (sure <= (low + 1) / 15)
+            if w[inside].sum():
+                total += abs(np.sum(w[inside] * ((named == labels)[inside] - sure[inside]))) / w.sum()
+        return total
+    if metric == "brier":
+        wrong = (p - (labels[:, None] == np.arange(p.shape[1]))) ** 2
+        return np.average(wrong[:, 1] if p.shape[1] == 2 else wrong.sum(axis=1), weights=w)
+    score = roc_auc_score if metric == "auroc" else average_precision_score
+    of = [1] if p.shape[1] == 2 and metric != "map" else classes
+    return np.mean([score(labels == c, p[:, c], sample_weight=w) for c in of if w[labels == c].sum()])
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("is_tied", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_draw_of_every_metric_is_scikit_learns(metric, classes, is_tied, dtype):
+    p, labels = scores_of(250, classes, seed=21, is_tied=is_tied)
+    labels[labels == classes - 1] = np.where(np.arange((labels == classes - 1).sum()) < 3, classes - 1, 0)  # a rare one
+    groups = np.random.default_rng(4).integers(0, 60, 250)
+    weights = bootstrap_weights(250, draws=DRAWS, groups=groups, dtype=dtype)
+    ours = METRICS[metric](p, labels, weights)
+    assert ours.dtype == np.float64
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn tells of classes that a draw lacks
+        for b in range(DRAWS):
+            if classes == 2 and metric in ("auroc", "auprc") and not weights[labels == 1, b].sum():
+                assert np.isnan(ours[b])
+                continue
+            want = reference(metric, p, labels, weights[:, b].astype(float))
+            assert ours[b] == pytest.approx(want, abs=1e-12), b
+    assert METRICS[metric](p, labels, np.ones((250, 1)))[0] == pytest.approx(
+        reference(metric, p, labels, np.ones(250)), abs=1e-12
+    )
+
+
+@pytest.mark.slow
+def test_all_of_ehrshots_3000_draws_equal_the_loop():
+    """Its calc_metrics: unique patients resampled with seeds 0 … 999, labels weighted by multiplicity."""
+    p, labels = scores_of(2200, 2, seed=31, is_tied=False)
+    labels = (np.random.default_rng(1).random(2200) < 0.1).astype(np.int64)
+    patients = np.random.default_rng(2).integers(0, 700, 2200)
+    unique, member = np.unique(patients, return_inverse=True)
+    weights = bootstrap_weights(2200, draws=1000, groups=patients)
+    ours = [METRICS[metric](p, labels, weights) for metric in ("auroc", "auprc", "brier")]
+    for b in range(1000):
+        w = np.bincount(resample(np.arange(len(unique)), random_state=b), minlength=len(unique))[member]
+        want = (
+            roc_auc_score(labels, p[:, 1], sample_weight=w),
+            average_precision_score(labels, p[:, 1], sample_weight=w),
+            brier_score_loss(labels, p[:, 1], sample_weight=w),
+        )
+        assert [one[b] for one in ours] == pytest.approx(want, abs=1e-12)
+
+
+def test_many_metrics_at_once_are_those_alone():
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 4, 300)
+    logits = (rng.standard_normal((3, 300, 4)) + (labels[:, None] == np.arange(4))).astype(np.float32)
+    weights = counted_weights(300, draws=30, seed=2, groups=labels * 10 + rng.integers(0, 8, 300))
+    assert (weights[:, 0] == 1).all()
+    together = mean_table(list(METRICS), list(logits), labels, weights)
+    for metric, compute in METRICS.items():
+        values, draws = together[metric]
+        z = logits.astype(np.float64)
+        reads = one_vs_rest_log_odds if metric in ("auroc", "auprc", "map") else softmax
+        read = [reads(one) for one in z]
+        assert values == pytest.approx([point_score(metric, one, labels) for one in read], abs=1e-12)
+        assert draws == pytest.approx(
+            np.mean([compute(one, labels, weights[:, 1:]) for one in read], axis=0), abs=1e-12
+        )
+        rows = row_values(metric, list(logits), labels)
+        assert (rows is None) == (metric not in ("accuracy", "brier"))
+        if rows is not None:
+            assert rows.mean() == pytest.approx(values.mean(), abs=1e-12)
+    assert list(draw_table(["map", "accuracy"], logits[0], labels, weights)) == ["map", "accuracy"]
+
+
+def test_draws_that_lack_a_class_are_counted():
+    labels = np.array([0, 0, 1, 1, 2])
+    weights = np.array([[1, 2, 0], [1, 0, 0], [1, 1, 3], [1, 1, 1], [1, 1, 1]], dtype=np.float32)
+    assert draws_without_a_class(labels, weights, classes=3) == 1
+    assert draws_without_a_class(labels, weights, classes=4) == 3
 
 
 def test_point_scores_are_scikit_learns():

@@ -11,6 +11,7 @@ from workers.statistics import (
     paired_difference,
     point_score,
 )
+from workers.statistics.paired import compare_all, compare_at, holm_within
 
 
 def predictions(rng, labels, *, skill, replicates=3, classes=3):
@@ -99,3 +100,56 @@ def test_holm_is_the_step_down_rule():
     assert one.is_separable
     assert not holm_corrected([one] * 3)[0].is_separable
     assert "Holm over 3 pairs" in holm_corrected([one] * 3)[0].kind
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "brier", "auroc", "macro_f1"])
+def test_a_pair_at_one_number_of_shots_is_the_paired_bootstrap(metric, monkeypatch):
+    """In chunks too small for all draws, and with groups."""
+    monkeypatch.setattr("workers.statistics.paired.CHUNK", 150 * 70)
+    rng = np.random.default_rng(8)
+    labels, groups = rng.integers(0, 3, 150), rng.integers(0, 50, 150)
+    a, b = predictions(rng, labels, skill=1.2), predictions(rng, labels, skill=1.0, replicates=2)
+    got = compare_at(a, b, labels, metric=metric, groups=groups, draws=200, seed=3)
+    want = paired_bootstrap(a, b, labels, metric=metric, groups=groups, draws=200, seed=3)
+    assert got.kind == want.kind == "paired bootstrap of whole groups of test rows, 200 draws, percentiles"
+    for name in ("difference", "low", "high", "standard_error", "p_value"):
+        assert getattr(got, name) == pytest.approx(getattr(want, name), abs=1e-12), name
+
+
+def test_pairs_are_corrected_within_each_number_of_shots():
+    rng = np.random.default_rng(9)
+    labels = rng.integers(0, 3, 300)
+    skills = {"weak": 1.0, "same": 1.0, "strong": 2.5}
+    pairs = {
+        k: compare_all(
+            {name: predictions(rng, labels, skill=s) for name, s in skills.items()}, labels, metric="accuracy"
+        )
+        for k in (1, 8)
+    }
+    assert list(pairs[1]) == [("weak", "same"), ("weak", "strong"), ("same", "strong")]
+    corrected = holm_within(pairs)
+    for k, shown in corrected.items():
+        assert [one.p_value for one in shown.values()] == list(holm([one.p_value for one in pairs[k].values()]))
+        assert [one.verdict for one in shown.values()] == ["not separable", "lower", "lower"]
+        assert all("Holm over 3 pairs" in one.kind for one in shown.values())
+    assert (
+        compare_at(
+            predictions(rng, labels, skill=3), predictions(rng, labels, skill=1), labels, metric="accuracy", draws=200
+        ).verdict
+        == "higher"
+    )
+
+
+def test_draws_that_lack_a_class_are_left_out_and_said():
+    labels = np.array([0] * 38 + [1, 1])
+    rng = np.random.default_rng(10)
+    a, b = predictions(rng, labels, skill=2, classes=2), predictions(rng, labels, skill=1, classes=2)
+    got = compare_at(a, b, labels, metric="auroc", draws=500)
+    weights = bootstrap_weights(40, draws=500)
+    lacking = int((weights[labels == 1].sum(axis=0) == 0).sum())
+    assert lacking > 20
+    assert f"{500 - lacking} draws ({lacking} others lack a class)" in got.kind
+    with pytest.raises(ValueError, match="not defined"):
+        compare_at(a, b, np.zeros(40, dtype=int), metric="auroc", draws=50)
+    with pytest.raises(ValueError, match="same rows"):
+        compare_at(a, b[:, :30], labels, metric="accuracy", draws=50)

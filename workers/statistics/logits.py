@@ -30,9 +30,13 @@ def one_vs_rest_log_odds(logits: ArrayLike) -> Array:
     return np.asarray(z - rest)
 
 
+ORDERED = frozenset({"auroc", "auprc", "map"})
+PROBABILISTIC = frozenset({"brier", "ece"})
+
+
 def read_for(metric: str, logits: ArrayLike) -> Array:
-    """What `metric` is computed from, (N, C): log-odds for "auroc", probabilities for "brier", else logits."""
+    """What `metric` is computed from, (N, C): log-odds for areas, probabilities for "brier" and "ece", else logits."""
     z = np.asarray(logits, dtype=np.float64)
-    if metric == "auroc":
+    if metric in ORDERED:
         return one_vs_rest_log_odds(z)
-    return softmax(z) if metric == "brier" else z
+    return softmax(z) if metric in PROBABILISTIC else z

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from workers.statistics.bootstrap import METRICS, Array, bootstrap_weights
+from workers.statistics.bootstrap import METRICS, Array, Weights, bootstrap_weights
 from workers.statistics.intervals import combined_interval
 from workers.statistics.logits import read_for
+from workers.statistics.replicates import draw_table, row_values
 
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-12  # equal shares of correct rows may differ in their last digits
+CHUNK = 20_000_000  # weights made at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,13 @@ class Difference:
     p_value: float
     is_separable: bool
     kind: str
+
+    @property
+    def verdict(self) -> str:
+        """What it says of A: "higher", "lower" or "not separable"."""
+        if not self.is_separable:
+            return "not separable"
+        return "higher" if self.difference > 0 else "lower"
 
 
 def paired_difference(
@@ -83,10 +93,13 @@ def _two_sided(difference: float, error: float, degrees_of_freedom: float) -> fl
     return float(2 * stats.t.sf(ratio, degrees_of_freedom))
 
 
-def mean_draws(metric: str, logits: ArrayLike, labels: ArrayLike, weights: Array) -> Array:
+def mean_draws(metric: str, logits: ArrayLike, labels: ArrayLike, weights: Weights) -> Array:
     """The metric's mean over the replicates for each bootstrap draw: (B,). logits (R, N, C)."""
-    compute = METRICS[metric]
-    return np.asarray(np.mean([compute(read_for(metric, one), labels, weights) for one in np.asarray(logits)], axis=0))
+    replicates = list(np.asarray(logits))
+    rows = row_values(metric, replicates, labels)
+    if rows is not None:
+        return np.asarray(rows @ weights / weights.sum(axis=0, dtype=np.float64))
+    return np.asarray(np.mean([draw_table([metric], one, labels, weights)[metric] for one in replicates], axis=0))
 
 
 def paired_bootstrap(
@@ -99,7 +112,7 @@ def paired_bootstrap(
     seed: int = 0,
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
-    weights: Array | None = None,
+    weights: Weights | None = None,
 ) -> Difference:
     """Difference of two models or heads by paired bootstrap of the test rows: the same draws for both.
 
@@ -114,16 +127,26 @@ def paired_bootstrap(
     """
     a, b, y = _aligned(a_logits, b_logits, labels)
     w = bootstrap_weights(len(y), draws=draws, seed=seed, groups=groups) if weights is None else weights
-    apart = mean_draws(metric, a, y, w) - mean_draws(metric, b, y, w)
-    apart = apart[np.isfinite(apart)]
     ones = np.ones((len(y), 1))
-    difference = float((mean_draws(metric, a, y, ones) - mean_draws(metric, b, y, ones))[0])
+    points = [float(mean_draws(metric, one, y, ones)[0]) for one in (a, b)]
+    apart = mean_draws(metric, a, y, w) - mean_draws(metric, b, y, w)
+    return _from_draws(metric, points[0] - points[1], apart, groups=groups, confidence=confidence)
+
+
+def _from_draws(
+    metric: str, difference: float, apart: Array, *, groups: ArrayLike | None, confidence: float = 0.95
+) -> Difference:
+    """The difference with its percentile interval, from its bootstrap draws; those that are undefined are left out."""
+    total = apart.size
+    apart = apart[np.isfinite(apart)]
     if apart.size == 0 or not math.isfinite(difference):
         raise ValueError(f"{metric} is not defined on these test rows: a class is missing")
     tail = (1 - confidence) / 2
     low, high = np.quantile(apart, [tail, 1 - tail])
     smaller = min(int((apart <= ROUNDING).sum()), int((apart >= -ROUNDING).sum()))
     p_value = min(1.0, 2 * (1 + smaller) / (apart.size + 1))
+    what = "the test rows" if groups is None else "whole groups of test rows"
+    lacking = f" ({total - apart.size} others lack a class)" if apart.size < total else ""
     return Difference(
         difference=difference,
         low=float(low),
@@ -131,8 +154,73 @@ def paired_bootstrap(
         standard_error=float(apart.std(ddof=1)),
         p_value=p_value,
         is_separable=p_value < SIGNIFICANCE,
-        kind=f"paired bootstrap of the test rows, {apart.size} draws, percentiles",
+        kind=f"paired bootstrap of {what}, {apart.size} draws{lacking}, percentiles",
     )
+
+
+def compare_at(
+    predictions_a: ArrayLike,
+    predictions_b: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: str,
+    groups: ArrayLike | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> Difference:
+    """Score of A minus score of B at one number of shots: `paired_bootstrap` with the draws made chunk by chunk.
+
+    predictions  (R, N, C) logits of the replicates on the same N test rows; labels (N,) in 0..C−1
+    """
+    both = {"a": predictions_a, "b": predictions_b}
+    return compare_all(both, labels, metric=metric, groups=groups, draws=draws, seed=seed)["a", "b"]
+
+
+def compare_all(
+    predictions: Mapping[str, ArrayLike],
+    labels: ArrayLike,
+    *,
+    metric: str,
+    groups: ArrayLike | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> dict[tuple[str, str], Difference]:
+    """Every pair of models or heads at one number of shots, in the order of the names; `holm_within` corrects them.
+
+    Each draw weighs the test rows alike for all of them, so a model is scored once however many pairs it is in. Raises
+    ValueError where the shapes differ or the metric is not defined on these rows.
+    """
+    names = list(predictions)
+    logits = {name: np.asarray(predictions[name]) for name in names}
+    y = np.asarray(labels, dtype=np.int64)
+    for name in names[1:]:
+        _aligned(logits[names[0]], logits[name], y)
+    ones = np.ones((len(y), 1))
+    points = {name: float(mean_draws(metric, logits[name], y, ones)[0]) for name in names}
+    rows = {name: row_values(metric, list(logits[name]), y) for name in names}
+    scored = np.empty((len(names), draws))
+    width = max(1, CHUNK // max(1, len(y)))
+    for start in range(0, draws, width):
+        count = min(width, draws - start)
+        weights = bootstrap_weights(len(y), draws=count, seed=seed + start, groups=groups, dtype=np.float32)
+        here = slice(start, start + count)
+        linear = [values for values in rows.values() if values is not None]
+        if linear:
+            scored[:, here] = np.stack(linear) @ weights / weights.sum(axis=0, dtype=np.float64)
+            continue
+        for place, name in enumerate(names):
+            scored[place, here] = mean_draws(metric, logits[name], y, weights)
+    return {
+        (one, two): _from_draws(metric, points[one] - points[two], scored[i] - scored[j], groups=groups)
+        for (i, one), (j, two) in combinations(enumerate(names), 2)
+    }
+
+
+def holm_within(
+    pairs: Mapping[int, Mapping[tuple[str, str], Difference]],
+) -> dict[int, dict[tuple[str, str], Difference]]:
+    """The pairs shown at each number of shots, corrected by Holm within each: k -> pair -> difference."""
+    return {k: dict(zip(shown, holm_corrected(list(shown.values())), strict=True)) for k, shown in pairs.items()}
 
 
 def combined_difference(
@@ -145,7 +233,7 @@ def combined_difference(
     seed: int = 0,
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
-    weights: Array | None = None,
+    weights: Weights | None = None,
 ) -> Difference:
     """As `paired_bootstrap`, but with the draw of labels in the interval as well.
 
