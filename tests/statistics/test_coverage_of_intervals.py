@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workers.statistics import bootstrap_accuracy, bootstrap_weights, combined_interval
+from workers.statistics import bootstrap_weights
+from workers.statistics.intervals import interval_sources
 
 DIMENSIONS, SHIFT, SHOTS, REPLICATES, TEST_ROWS = 6, 0.5, 3, 5, 200
 
@@ -38,16 +39,40 @@ def coverage(repetitions, *, draws, seed):
         labels = rng.integers(0, 2, TEST_ROWS)
         rows = rng.standard_normal((TEST_ROWS, DIMENSIONS)) + SHIFT * (2 * labels[:, None] - 1)
         logits = rows @ normals.T - thresholds
-        scores = [np.stack([-one, one], axis=1) for one in logits.T]
-        values = [(one.argmax(axis=1) == labels).mean() for one in scores]
-        test_variance = np.mean([bootstrap_accuracy(one, labels, weights) for one in scores], axis=0).var(ddof=1)
-        for name, interval in (
-            ("both", combined_interval(values, test_variance)),
-            ("draw", combined_interval(values, 0.0)),
-            ("test", combined_interval([np.mean(values)], test_variance)),
-        ):
+        hits = (logits.T > 0) == (labels == 1)
+        test_variance = (hits.mean(axis=0) @ weights / TEST_ROWS).var(ddof=1)
+        sources = interval_sources(hits.mean(axis=1), test_variance)
+        for name, interval in (("both", sources.combined), ("draw", sources.draw), ("test", sources.test)):
             held[name] += interval.low <= truth <= interval.high
     return {name: count / repetitions for name, count in held.items()}
+
+
+def clustered_coverage(repetitions, *, draws, seed, patients=50, visits=4, shared=0.8):
+    """Visits of one patient share the label and most of the noise; the truth is the same, as each visit alone is."""
+    rng = np.random.default_rng(seed)
+    truth = true_accuracy(*rules(rng, 200_000)).mean()
+    groups = np.repeat(np.arange(patients), visits)
+    by_patient = bootstrap_weights(len(groups), draws=draws, groups=groups)
+    by_row = bootstrap_weights(len(groups), draws=draws)
+    held = {"patients": 0, "rows": 0}
+    for _ in range(repetitions):
+        normals, thresholds = rules(rng, REPLICATES)
+        labels = rng.integers(0, 2, patients)[groups]
+        noise = np.sqrt(shared) * rng.standard_normal((patients, DIMENSIONS))[groups]
+        noise += np.sqrt(1 - shared) * rng.standard_normal((len(groups), DIMENSIONS))
+        hits = ((noise + SHIFT * (2 * labels[:, None] - 1)) @ normals.T > thresholds).T == (labels == 1)
+        for name, weights, df in (("patients", by_patient, patients - 1), ("rows", by_row, len(groups) - 1)):
+            variance = (hits.mean(axis=0) @ weights / weights.sum(axis=0)).var(ddof=1)
+            interval = interval_sources(hits.mean(axis=1), variance, test_degrees_of_freedom=df).combined
+            held[name] += interval.low <= truth <= interval.high
+    return {name: count / repetitions for name, count in held.items()}
+
+
+@pytest.mark.slow
+def test_patients_have_to_be_resampled_whole():
+    shares = clustered_coverage(2000, draws=500, seed=2)
+    assert 0.93 <= shares["patients"] <= 0.97
+    assert shares["rows"] < 0.92
 
 
 def test_the_combined_interval_covers_and_its_parts_alone_fall_short():
@@ -55,6 +80,15 @@ def test_the_combined_interval_covers_and_its_parts_alone_fall_short():
     assert 0.91 <= shares["both"] <= 0.985
     assert shares["test"] < 0.90
     assert shares["draw"] < shares["both"]
+
+
+def test_the_closed_form_is_the_accuracy_on_a_million_test_rows():
+    rng = np.random.default_rng(3)
+    normals, thresholds = rules(rng, 4)
+    labels = rng.integers(0, 2, 1_000_000)
+    rows = rng.standard_normal((1_000_000, DIMENSIONS)) + SHIFT * (2 * labels[:, None] - 1)
+    measured = ((rows @ normals.T > thresholds) == (labels[:, None] == 1)).mean(axis=0)
+    assert measured == pytest.approx(true_accuracy(normals, thresholds), abs=4 * 0.5 / 1000)
 
 
 @pytest.mark.slow

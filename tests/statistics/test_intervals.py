@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from workers.statistics import combined_interval, exact_binomial_interval, jackknife_interval
-from workers.statistics.intervals import satterthwaite
+from workers.statistics.intervals import interval_sources, satterthwaite
 
 
 def test_combined_interval_adds_both_variances_and_uses_satterthwaite():
@@ -76,3 +76,26 @@ def test_exact_binomial_interval_is_scipys():
         want = stats.binomtest(hits, 20).proportion_ci(method="exact")
         got = exact_binomial_interval(hits, 20)
         assert (got.low, got.high) == pytest.approx((want.low, want.high))
+
+
+def test_each_source_is_shown_alone_as_well():
+    values, variance = [0.70, 0.74, 0.69, 0.73, 0.74], 0.0004
+    got = interval_sources(values, variance, bounds=(0.0, 1.0), test_degrees_of_freedom=99)
+    assert got.combined == combined_interval(values, variance, bounds=(0.0, 1.0), test_degrees_of_freedom=99)
+    assert got.draw is not None
+    half = stats.t.ppf(0.975, 4) * np.std(values, ddof=1) / math.sqrt(5)
+    assert (got.draw.low, got.draw.high) == pytest.approx((0.72 - half, 0.72 + half))
+    assert "draw of labels only (5 replicates, ddof 1), t with 4 degrees" in got.draw.kind
+    half = stats.t.ppf(0.975, 99) * 0.02
+    assert (got.test.low, got.test.high) == pytest.approx((0.72 - half, 0.72 + half))
+    assert "test rows only" in got.test.kind
+    assert got.combined.standard_error**2 == pytest.approx(
+        got.draw.standard_error**2 + got.test.standard_error**2, abs=1e-15
+    )
+
+
+def test_one_replicate_has_no_draw_of_its_own():
+    got = interval_sources([0.8], 0.0001)
+    assert got.draw is None
+    assert (got.combined.low, got.combined.high) == (got.test.low, got.test.high)
+    assert "test rows only" in got.combined.kind

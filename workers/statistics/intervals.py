@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,6 +101,55 @@ def combined_interval(
         kind=f"{confidence:.0%} interval: {kind}, {law}",
         draw_standard_error=draw,
         test_standard_error=test_error,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """One score's interval with both sources of variance, and each of them alone.
+
+    combined  draw of labels and test rows; of one replicate the test rows only, and its kind says so
+    draw      the draw of labels alone, short of what other test rows would change; None of one replicate
+    test      the test rows alone, short of what other labels would change
+    """
+
+    combined: Interval
+    draw: Interval | None
+    test: Interval
+
+
+def interval_sources(
+    replicate_values: ArrayLike,
+    test_variance: float,
+    *,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+    test_degrees_of_freedom: float = math.inf,
+) -> Sources:
+    """`combined_interval`, and what each source alone would give; the arguments are its own."""
+    values = np.asarray(replicate_values, dtype=np.float64)
+    combined = combined_interval(
+        values,
+        test_variance,
+        confidence=confidence,
+        bounds=bounds,
+        test_degrees_of_freedom=test_degrees_of_freedom,
+    )
+    test = combined_interval(
+        [values.mean()],
+        test_variance,
+        confidence=confidence,
+        bounds=bounds,
+        test_degrees_of_freedom=test_degrees_of_freedom,
+    )
+    if values.size == 1:
+        return Sources(combined=combined, draw=None, test=test)
+    draw = combined_interval(values, 0.0, confidence=confidence, bounds=bounds)
+    kind = f"draw of labels only ({values.size} replicates, ddof 1), t with {values.size - 1} degrees of freedom"
+    return Sources(
+        combined=combined,
+        draw=replace(draw, kind=f"{confidence:.0%} interval: {kind}", test_standard_error=None),
+        test=test,
     )
 
 
