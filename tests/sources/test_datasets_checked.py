@@ -124,7 +124,7 @@ def test_several_labels_and_numbers() -> None:
     report = check_dataset(dataset_of(table(), [0] * 40, **changes))
     assert kinds(report)["no_labels"].rows == 1
     assert report.is_acceptable
-    numbers = check_dataset(dataset_of(table(), [0] * 40, task="regression", targets=table()[:, :1], classes=()))
+    numbers = check_dataset(dataset_of(table(), [0] * 40, task="regression", targets=table()[:, :1] ** 2, classes=()))
     assert numbers.findings == ()
 
 

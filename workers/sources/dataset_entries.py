@@ -70,6 +70,32 @@ DATASET_SOURCES.add(
 )
 DATASET_SOURCES.add(
     DatasetSourceEntry(
+        name="audio_folder",
+        title="Folder of recordings",
+        meaning="Sound files (WAV, FLAC, OGG, MP3, AIFF), one folder for each class; splits as in folders of images.",
+        target="workers.sources.datasets.audio_files:open_folder",
+        modality="audio",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="audio_zip",
+        title="Zip of recordings",
+        meaning="A zip of sound files, one folder for each class, read where it lies without unpacking.",
+        target="workers.sources.datasets.audio_files:open_zip",
+        modality="audio",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
+        name="csv_zip",
+        title="Zip with a table",
+        meaning="A zip with a CSV or TSV table and the image or sound files that its cells name.",
+        target="workers.sources.datasets.table:open_csv_zip",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
         name="csv",
         title="CSV or TSV table",
         meaning="Columns of image or sound files, texts, series or numbers, and one or more columns with labels.",

@@ -58,6 +58,12 @@ def array_inputs(items: npt.NDArray[Any], **reading: Any) -> Inputs:
     )
 
 
+def group_codes(groups: Sequence[str]) -> Ints:
+    """Whole numbers, equal where the texts are; a row without a text is a group of its own."""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(text or f"\0{row}", len(number)) for row, text in enumerate(groups)], np.int64)
+
+
 def sampled_positions(ref: DatasetRef, targets: Targets) -> Ints:
     """Positions among the labelled rows that the configuration's `sample` and `seed` draw, increasing.
 
@@ -116,14 +122,15 @@ def assembled(
     source_rows: int,
     names: Sequence[str] = (),
     splits: Sequence[str] = (),
+    groups: Sequence[str] = (),
     dropped: Sequence[Dropped] = (),
     provenance: dict[str, Any],
 ) -> Dataset:
     """The data set of a source: `inputs` is asked for the sampled rows only, by their numbers in the source.
 
-    `names` and `splits` are by row of the source. Reads `sample`, `seed` and `class_names` of the configuration. Raises
-    UserError for no rows, one class only, a sample that is too small, and where more than UNREADABLE_SHARE of the
-    sampled rows cannot be read.
+    `names`, `splits` and `groups` are by row of the source. Reads `sample`, `seed` and `class_names` of the
+    configuration. Raises UserError for no rows, one class only, a sample that is too small, and where more than
+    UNREADABLE_SHARE of the sampled rows cannot be read.
     """
     _refuse_hopeless(ref, targets)
     classes = _named(ref, targets)
@@ -158,6 +165,7 @@ def assembled(
         source_rows=source_rows,
         row_names=tuple(names[row] for row in rows) if names else (),
         content_ids=found.content_ids,
+        groups=group_codes([groups[row] for row in rows]) if groups else None,
         dropped=(*dropped, *targets.dropped, *found.dropped),
         rate=found.rate,
         provenance={**provenance, **found.reading, "source": ref.source, "task": targets.task, "sampling": sampling},

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from workers.kit import UserError
 from workers.sources.datasets.assembling import Inputs, array_inputs, content_ids
-from workers.sources.datasets.image_folder import file_bytes
 from workers.sources.datasets.image_rows import Read, image_inputs
 from workers.sources.datasets.pictures import UnreadableImage
+from workers.sources.datasets.places import OpenFile
 from workers.sources.datasets.recordings import recording_inputs
 from workers.sources.datasets.targets import Ints, dropped_rows, number_of
 
@@ -25,20 +24,7 @@ Cells = Mapping[str, Sequence[Any]]
 """Columns by name, each with the cells of the rows that are asked for."""
 
 
-def file_below(folder: Path, text: str) -> Path:
-    """The path of a file that a cell names, below `folder`. Raises UnreadableImage for names that lead out of it."""
-    plain = text.strip().replace("\\", "/")
-    windows = PureWindowsPath(plain)
-    path = PurePosixPath(plain)
-    if not plain or "\0" in plain or path.is_absolute() or windows.drive or ".." in path.parts:
-        raise UnreadableImage("names of files that lead out of the folder")
-    place = folder / path
-    if not place.resolve().is_relative_to(folder.resolve()):
-        raise UnreadableImage("names of files that lead out of the folder")
-    return place
-
-
-def _file_reader(cells: Sequence[Any], rows: Ints, *, folder: Path) -> Read:
+def _file_reader(cells: Sequence[Any], rows: Ints, *, open_file: OpenFile) -> Read:
     """Reads the files of the rows: bytes as they are, {"bytes", "path"} of the Hub, or paths."""
     at = {int(row): position for position, row in enumerate(rows)}
 
@@ -50,15 +36,17 @@ def _file_reader(cells: Sequence[Any], rows: Ints, *, folder: Path) -> Read:
             return cell
         if not isinstance(cell, str):
             raise UnreadableImage("without a file")
-        return file_bytes(file_below(folder, cell))
+        return open_file(cell)
 
     return read
 
 
 def _from_files(reader: Callable[..., Inputs]) -> Callable[..., Inputs]:
-    def inputs(cells: Cells, rows: Ints, *, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> Inputs:
+    def inputs(
+        cells: Cells, rows: Ints, *, names: Sequence[str], open_file: OpenFile, config: Mapping[str, Any]
+    ) -> Inputs:
         column = _only(cells, of="files")
-        return reader(rows, read=_file_reader(column, rows, folder=folder), names=names, config=config)
+        return reader(rows, read=_file_reader(column, rows, open_file=open_file), names=names, config=config)
 
     return inputs
 
@@ -69,7 +57,9 @@ def _only(cells: Cells, *, of: str) -> Sequence[Any]:
     return next(iter(cells.values()))
 
 
-def text_inputs(cells: Cells, rows: Ints, *, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> Inputs:
+def text_inputs(
+    cells: Cells, rows: Ints, *, names: Sequence[str], open_file: OpenFile, config: Mapping[str, Any]
+) -> Inputs:
     """Texts; several columns are joined by a line break. Rows without any text are left out."""
     joined = [
         "\n".join(str(cell).strip() for cell in line if cell is not None and str(cell).strip())
@@ -85,7 +75,9 @@ def text_inputs(cells: Cells, rows: Ints, *, names: Sequence[str], folder: Path,
     )
 
 
-def table_inputs(cells: Cells, rows: Ints, *, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> Inputs:
+def table_inputs(
+    cells: Cells, rows: Ints, *, names: Sequence[str], open_file: OpenFile, config: Mapping[str, Any]
+) -> Inputs:
     """One vector of numbers per row; what is missing or no number is NaN. Raises UserError for columns of words."""
     columns = []
     for name, values in cells.items():
@@ -117,13 +109,15 @@ def _series(cell: Any) -> np.ndarray[Any, np.dtype[np.float32]] | None:
     return None if np.isnan(values).all() else values
 
 
-def series_inputs(cells: Cells, rows: Ints, *, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> Inputs:
+def series_inputs(
+    cells: Cells, rows: Ints, *, names: Sequence[str], open_file: OpenFile, config: Mapping[str, Any]
+) -> Inputs:
     """Series (n, channels, length) from one column of lists, or from one column for each point in time.
 
     Rows whose series have another length than most are left out.
     """
     if len(cells) > 1:
-        found = table_inputs(cells, rows, names=names, folder=folder, config=config)
+        found = table_inputs(cells, rows, names=names, open_file=open_file, config=config)
         return array_inputs(np.asarray(found.items)[:, None, :])
     parsed = [_series(cell) for cell in _only(cells, of="series")]
     shapes = [one.shape for one in parsed if one is not None]

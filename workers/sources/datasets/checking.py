@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from workers.sources.datasets.findings import DatasetReport, Finding, first_names
+from workers.sources.datasets.findings import EXAMPLES, DatasetReport, Finding, first_names
 from workers.sources.datasets.input_checks import images_found, recordings_found, texts_found, values_found
+from workers.sources.datasets.telling_features import groups_found, telling_found
 from workers.sources.protocols import Dataset
 
 IMBALANCE_WORTH_A_WARNING = 5.0
@@ -52,6 +54,8 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
         *values_found(dataset, facts),
         *_leaks(dataset, digests, facts),
         *_splits(dataset),
+        *groups_found(dataset, facts),
+        *telling_found(dataset, facts),
         *_dropped(dataset, facts),
         *texts_found(dataset, facts),
         *images_found(dataset, digests, facts),
@@ -82,6 +86,7 @@ def _labels(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
         )
     alone = [name for name, count in zip(dataset.classes, counts, strict=True) if count == 1]
     if alone:
+        only = np.flatnonzero(counts[dataset.labels] == 1)[:EXAMPLES] if dataset.task == "classification" else ()
         yield Finding(
             level="warning",
             kind="single_rows",
@@ -89,6 +94,7 @@ def _labels(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
             "both training and test, so scores say nothing about it.",
             advice="Add rows to these classes, merge them with others or leave them out.",
             rows=len(alone),
+            at=tuple(int(row) for row in only),
         )
     if dataset.task == "classification" and len(dataset.classes) > rows / 2:
         yield Finding(
@@ -113,14 +119,18 @@ def _labels(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _repeats(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, Any]) -> Iterator[Finding]:
-    first: dict[bytes, bytes] = {}
+    first: dict[bytes, tuple[int, bytes]] = {}
     repeats = conflicts = 0
-    for digest, answer in zip(digests, _answers(dataset), strict=True):
-        if digest in first:
-            repeats += 1
-            conflicts += first[digest] != answer
-        else:
-            first[digest] = answer
+    shown: list[int] = []
+    for position, (digest, answer) in enumerate(zip(digests, _answers(dataset), strict=True)):
+        if digest not in first:
+            first[digest] = (position, answer)
+            continue
+        earlier, stated = first[digest]
+        repeats += 1
+        conflicts += stated != answer
+        if len(shown) < EXAMPLES:
+            shown += [one for one in (earlier, position) if one not in shown]
     facts.update(duplicates=repeats, conflicts=conflicts)
     if repeats:
         differing = f", {conflicts} of them under another label" if conflicts else ""
@@ -132,6 +142,7 @@ def _repeats(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, Any]) 
             advice="Keep one row of each"
             + (", and settle which label is right where they differ." if conflicts else "."),
             rows=repeats,
+            at=tuple(shown),
         )
 
 
@@ -184,7 +195,17 @@ def _leaks(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, Any]) ->
             "heart.",
             advice="Take these rows out of training.",
             rows=count,
+            at=_leaked(dataset, digests, seen, name),
         )
+
+
+def _leaked(dataset: Dataset, digests: Sequence[bytes], seen: dict[bytes, set[str]], name: str) -> tuple[int, ...]:
+    rows = (
+        row
+        for row, (digest, split) in enumerate(zip(digests, dataset.splits, strict=True))
+        if split == name and "train" in seen[digest]
+    )
+    return tuple(islice(rows, EXAMPLES))
 
 
 def _splits(dataset: Dataset) -> Iterator[Finding]:
@@ -208,7 +229,7 @@ def _splits(dataset: Dataset) -> Iterator[Finding]:
 def _dropped(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
     facts["dropped"] = {one.reason: one.rows for one in dataset.dropped}
     for one in dataset.dropped:
-        is_other_file = one.reason.startswith("no images")
+        is_other_file = one.reason.endswith("by their names")
         yield Finding(
             level="note" if is_other_file else "warning",
             kind="dropped",

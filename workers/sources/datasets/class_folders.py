@@ -13,6 +13,11 @@ from workers.sources.protocols import Dropped
 IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
+AUDIO_ENDINGS = frozenset({".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a"})
+KINDS = {
+    "image": (IMAGE_ENDINGS, "images", "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM", "jpg"),
+    "audio": (AUDIO_ENDINGS, "recordings", "WAV, FLAC, OGG, MP3 or AIFF", "wav"),
+}
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
@@ -53,8 +58,8 @@ def is_hidden(path: str) -> bool:
     }
 
 
-def class_folders(paths: Sequence[str], *, label: str, endings: frozenset[str] = IMAGE_ENDINGS) -> ClassFolders:
-    """The files with one of these endings, by class and split.
+def class_folders(paths: Sequence[str], *, label: str, kind: str = "image") -> ClassFolders:
+    """The files of that kind ("image" or "audio", by their endings), by class and split.
 
     Folders that hold everything are looked through; then the class is the first folder, or the second where the first
     are splits (train/cat/1.jpg) or all second ones are (cat/train/1.jpg). Raises UserError where no such file lies in a
@@ -64,10 +69,11 @@ def class_folders(paths: Sequence[str], *, label: str, endings: frozenset[str] =
         raise UserError(
             f"{label} holds {len(paths):,} files; more than {MAX_FILES:,} are not read. Choose a part of it."
         )
+    endings, things, formats, ending = KINDS[kind]
     seen = sorted(path for path in paths if not is_hidden(path))
     wanted = [path for path in seen if PurePosixPath(path).suffix.lower() in endings]
     if not wanted:
-        raise UserError(f"{label} holds no images (JPEG, PNG, GIF, BMP, WebP, TIFF or PPM): check what was chosen.")
+        raise UserError(f"{label} holds no {things} ({formats}): check what was chosen.")
     folders = {path: PurePosixPath(path).parts[:-1] for path in wanted}
     shared = _shared(list(folders.values()))
     rest = {path: parts[shared:] for path, parts in folders.items()}
@@ -82,8 +88,8 @@ def class_folders(paths: Sequence[str], *, label: str, endings: frozenset[str] =
         rows = [(path, parts[0], "") for path, parts in named.items()]
     if not rows:
         raise UserError(
-            f"The images of {label} lie in no class folders. Put the images of each class into a folder of its "
-            "name, for example cat/1.jpg and dog/2.jpg."
+            f"The {things} of {label} lie in no class folders. Put the {things} of each class into a folder of its "
+            f"name, for example cat/1.{ending} and dog/2.{ending}."
         )
     others = [path for path in seen if path not in folders]
     return ClassFolders(
@@ -92,7 +98,7 @@ def class_folders(paths: Sequence[str], *, label: str, endings: frozenset[str] =
         splits=tuple(split for _, _, split in rows),
         dropped=(
             *dropped_rows("outside the class folders", sorted(loose)),
-            *dropped_rows("no images by their names", others),
+            *dropped_rows(f"no {things} by their names", others),
         ),
     )
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from workers.sources.datasets.class_folders import IMAGE_ENDINGS, split_of
+from workers.sources.datasets.class_folders import AUDIO_ENDINGS, IMAGE_ENDINGS, split_of
 from workers.sources.datasets.targets import MISSING_WORDS, number_of
 
-AUDIO_ENDINGS = frozenset({".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a"})
 LABEL_NAMES = ("label", "labels", "class", "classes", "target", "targets", "y", "category", "sentiment", "species")
 SPLIT_NAMES = frozenset({"split", "set", "subset", "partition"})
 NUMBERS = frozenset({"integer", "number"})

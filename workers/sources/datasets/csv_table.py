@@ -21,7 +21,7 @@ MAX_ROWS = 5_000_000
 MAX_COLUMNS = 20_000
 MAX_BAD_SHARE = 0.1
 LOOKED_AT = 2_000
-DELIMITERS = ",;\t|"
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 _SNIFFED_CHARACTERS = 64 * 2**10
 
 
@@ -69,12 +69,15 @@ class CsvTable:
         return ()
 
 
-def _text_of(path: Path) -> tuple[str, str]:
-    """The whole text and its encoding."""
-    too_large = UserError(f"{path.name} holds more than {MAX_BYTES // 2**30} GB: choose a part of it or use Parquet.")
+def _too_large(name: str) -> UserError:
+    return UserError(f"{name} holds more than {MAX_BYTES // 2**30} GB: choose a part of it or use Parquet.")
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The whole file, unpacked where it is gzip."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise too_large
+            raise _too_large(path.name)
         if path.suffix.lower() == ".gz":
             with gzip.open(path) as handle:
                 data = handle.read(MAX_BYTES + 1)
@@ -83,29 +86,34 @@ def _text_of(path: Path) -> tuple[str, str]:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path.name} cannot be read: it is cut off, damaged or not there.") from error
     if len(data) > MAX_BYTES:
-        raise too_large
+        raise _too_large(path.name)
+    return data
+
+
+def _text_of(data: bytes, *, name: str) -> tuple[str, str]:
+    """The text and its encoding."""
     marks = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-    encoding = next((name for mark, name in marks if data.startswith(mark)), "utf-8")
+    encoding = next((one for mark, one in marks if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         encoding = "cp1252"
         text = data.decode(encoding, errors="replace")
     if "\0" in text[:_SNIFFED_CHARACTERS]:
-        raise UserError(f"{path.name} is no text, so it cannot be read as a table.")
+        raise UserError(f"{name} is no text, so it cannot be read as a table.")
     return text, "utf-8" if encoding == "utf-8-sig" else encoding
 
 
-def _delimiter(text: str, *, path: Path) -> str:
-    if path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")):
+def _delimiter(text: str, *, name: str) -> str:
+    if name.lower().removesuffix(".gz").endswith((".tsv", ".tab")):
         return "\t"
     sample = text[:_SNIFFED_CHARACTERS]
     if len(text) > len(sample):
         sample = sample[: sample.rfind("\n") + 1] or sample
     first = sample.split("\n", 1)[0]
-    counts = {delimiter: first.count(delimiter) for delimiter in DELIMITERS}
+    counts = {delimiter: first.count(delimiter) for delimiter in DELIMITERS.values()}
     try:
-        sniffed = csv.Sniffer().sniff(sample, DELIMITERS).delimiter
+        sniffed = csv.Sniffer().sniff(sample, "".join(DELIMITERS.values())).delimiter
     except csv.Error:
         sniffed = ""
     # The Sniffer may choose a comma inside the texts; a delimiter stands in the first line, too.
@@ -128,15 +136,22 @@ def _has_header(lines: Sequence[Sequence[str]]) -> bool:
     return not any(line[at : at + 1] == [cell] for line in rest for at, cell in enumerate(first) if cell)
 
 
-def read_csv(path: Path, *, has_header: bool | None = None) -> CsvTable:
-    """The table of one file, plain or gzip. `has_header` None: found by looking.
+def read_csv(path: Path, *, has_header: bool | None = None, delimiter: str = "") -> CsvTable:
+    """The table of one file, plain or gzip. `has_header` None and `delimiter` "": found by looking.
 
     Raises UserError for what is no table of texts, is above MAX_BYTES, MAX_ROWS or MAX_COLUMNS, and where more than
     MAX_BAD_SHARE of the rows have another number of cells than the first.
     """
-    text, encoding = _text_of(path)
-    delimiter = _delimiter(text, path=path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return csv_table(_bytes_of(path), name=path.name, has_header=has_header, delimiter=delimiter)
+
+
+def csv_table(data: bytes, *, name: str, has_header: bool | None = None, delimiter: str = "") -> CsvTable:
+    """As `read_csv`, of the bytes of a file called `name`; `delimiter` is a name in DELIMITERS."""
+    text, encoding = _text_of(data, name=name)
+    if delimiter and delimiter not in DELIMITERS:
+        raise UserError(f"There is no delimiter {delimiter!r}: give {', '.join(DELIMITERS)}.", field="delimiter")
+    chosen = DELIMITERS[delimiter] if delimiter else _delimiter(text, name=name)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=chosen)
     lines: list[list[str]] = []
     numbers: list[int] = []
     try:
@@ -145,13 +160,13 @@ def read_csv(path: Path, *, has_header: bool | None = None) -> CsvTable:
                 lines.append(line)
                 numbers.append(reader.line_num)
             if len(lines) > MAX_ROWS:
-                raise UserError(f"{path.name} has more than {MAX_ROWS:,} rows: choose a part of it or use Parquet.")
+                raise UserError(f"{name} has more than {MAX_ROWS:,} rows: choose a part of it or use Parquet.")
     except csv.Error as error:
-        raise UserError(f"{path.name}, near line {reader.line_num}, cannot be read as a table ({error}).") from error
+        raise UserError(f"{name}, near line {reader.line_num}, cannot be read as a table ({error}).") from error
     if not lines:
-        raise UserError(f"{path.name} has no rows.")
+        raise UserError(f"{name} has no rows.")
     if len(lines[0]) > MAX_COLUMNS:
-        raise UserError(f"{path.name} has {len(lines[0]):,} columns; more than {MAX_COLUMNS:,} are not read.")
+        raise UserError(f"{name} has {len(lines[0]):,} columns; more than {MAX_COLUMNS:,} are not read.")
     is_headed = _has_header(lines) if has_header is None else has_header
     names = _distinct(lines[0]) if is_headed else tuple(f"column {at}" for at in range(1, len(lines[0]) + 1))
     start = int(is_headed)
@@ -159,16 +174,16 @@ def read_csv(path: Path, *, has_header: bool | None = None) -> CsvTable:
     bad = [f"line {numbers[at]}" for at in range(start, len(lines)) if len(lines[at]) != len(names)]
     if len(bad) > MAX_BAD_SHARE * (len(lines) - start) or not good:
         raise UserError(
-            f"{path.name}: {len(bad):,} of {len(lines) - start:,} rows do not have {len(names)} cells as the first has"
+            f"{name}: {len(bad):,} of {len(lines) - start:,} rows do not have {len(names)} cells as the first has"
             f"{f' (first: {bad[0]})' if bad else ''}. Check the delimiter and the quotes."
         )
-    shown = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}[delimiter]
+    shown = next(one for one, sign in DELIMITERS.items() if sign == chosen)
     return CsvTable(
         names=names,
         cells=[lines[at] for at in good],
         lines=[numbers[at] for at in good],
         dropped=dropped_rows("another number of cells than the header", bad),
-        reading=f"{path.name}: {encoding}, delimiter {shown}, {'with' if is_headed else 'without'} header",
+        reading=f"{name}: {encoding}, delimiter {shown}, {'with' if is_headed else 'without'} header",
     )
 
 

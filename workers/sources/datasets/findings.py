@@ -19,6 +19,7 @@ class Finding:
     text    what was found, in a sentence
     advice  what to do about it, in a sentence; "" for notes that ask for nothing
     rows    how many rows it concerns, 0 for all or none
+    at      positions of the first of them in the data set, to be shown
     """
 
     level: Level
@@ -26,6 +27,7 @@ class Finding:
     text: str
     advice: str = ""
     rows: int = 0
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class DatasetReport:
     """All findings, the gravest first, and the numbers behind them as JSON values.
 
     facts: duplicates, conflicts, missing_values, near_duplicates, leaked, imbalance, effective_rows (per class),
-    dropped ({reason: rows}), sizes, lengths.
+    dropped ({reason: rows}), sizes, lengths, telling_columns, groups.
     """
 
     findings: tuple[Finding, ...]

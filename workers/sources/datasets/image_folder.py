@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from workers.kit import DatasetRef, UserError
 from workers.sources.datasets.assembling import assembled
 from workers.sources.datasets.class_folders import ClassFolders, class_folders
-from workers.sources.datasets.image_rows import Read, image_inputs
-from workers.sources.datasets.pictures import MAX_BYTES, UnreadableImage
+from workers.sources.datasets.image_rows import image_inputs
+from workers.sources.datasets.places import OpenFile, in_folder
 from workers.sources.datasets.targets import class_targets
 from workers.sources.datasets.walking import files_below
 from workers.sources.protocols import Dataset
 
 
-def file_bytes(path: Path) -> bytes:
-    """The bytes of a regular file, not through a link, at most MAX_BYTES. Raises UnreadableImage for anything else."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UnreadableImage("not files")
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise UnreadableImage("files that cannot be opened") from error
-    return data
-
-
-def pictures_by_folder(ref: DatasetRef, found: ClassFolders, *, read: Read, reading: str) -> Dataset:
-    """The data set of images that are sorted into classes; `read` gives the bytes of a row."""
+def pictures_by_folder(ref: DatasetRef, found: ClassFolders, *, read: OpenFile, reading: str) -> Dataset:
+    """The data set of images that are sorted into classes."""
     return assembled(
         ref,
         modality="image",
         targets=class_targets(found.classes, names=found.paths),
-        inputs=lambda rows: image_inputs(rows, read=read, names=found.paths, config=ref.config),
+        inputs=lambda rows: image_inputs(
+            rows, read=lambda row: read(found.paths[row]), names=found.paths, config=ref.config
+        ),
         source_rows=len(found.paths),
         names=found.paths,
         splits=found.splits,
@@ -55,6 +42,4 @@ def open_dataset(ref: DatasetRef) -> Dataset:
     if not ref.location or not folder.is_dir():
         raise UserError(f"The data set {ref.name!r} should lie in a folder, but there is none at its location.")
     found = class_folders(files_below(folder), label=f"The folder {folder.name!r}")
-    return pictures_by_folder(
-        ref, found, read=lambda row: file_bytes(folder / found.paths[row]), reading="image files of a folder"
-    )
+    return pictures_by_folder(ref, found, read=in_folder(folder), reading="image files of a folder")

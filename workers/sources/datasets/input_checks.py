@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workers.sources.datasets.findings import Finding
+from workers.sources.datasets.findings import EXAMPLES, Finding
 from workers.sources.datasets.image_rows import ImageRows
 from workers.sources.datasets.near_duplicates import copies_of, near_pairs
 from workers.sources.protocols import Dataset
@@ -30,6 +30,7 @@ def values_found(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
             text=f"{int(missing.sum())} values are missing.",
             advice="Fill them, or leave out the rows or columns that they stand in.",
             rows=int(missing.reshape(len(items), -1).any(axis=1).sum()),
+            at=tuple(int(row) for row in np.flatnonzero(missing.reshape(len(items), -1).any(axis=1))[:EXAMPLES]),
         )
     if dataset.modality == "table" and len(items) > 1:
         constant = int(
@@ -61,6 +62,7 @@ def texts_found(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
             text=f"{empty:,} texts are empty.",
             advice="Fill or remove them.",
             rows=empty,
+            at=tuple(int(row) for row in np.flatnonzero(words == 0)[:EXAMPLES]),
         )
     if words.max() > LENGTH_RATIO * max(float(np.median(words)), 1):
         yield Finding(
@@ -104,6 +106,7 @@ def images_found(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, An
             f"{_pair_in_words(dataset, pairs[0])}.",
             advice="Look at them: copies that were scaled or saved again make scores look better than they are.",
             rows=len({b for _, b in pairs}),
+            at=_both(pairs),
         )
     crossing = [pair for pair in pairs if dataset.splits and len({dataset.splits[row] for row in pair}) > 1]
     if crossing:
@@ -114,7 +117,12 @@ def images_found(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, An
             f"{_pair_in_words(dataset, crossing[0])}.",
             advice="Keep each group of copies in one split.",
             rows=len(crossing),
+            at=_both(crossing),
         )
+
+
+def _both(pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(row for pair in pairs[:3] for row in pair))
 
 
 def _pair_in_words(dataset: Dataset, pair: tuple[int, int]) -> str:
@@ -140,6 +148,7 @@ def recordings_found(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Findin
             text=f"{silent:,} recordings are silent.",
             advice="Remove them or record them anew.",
             rows=silent,
+            at=tuple(at for at, item in enumerate(dataset.items) if not np.any(item))[:EXAMPLES],
         )
     if seconds.max() > seconds.min():
         yield Finding(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from workers.kit import DatasetRef, UserError
 from workers.sources.datasets.assembling import array_inputs, assembled
 from workers.sources.datasets.npz_members import array_names, array_pairs
-from workers.sources.datasets.targets import Targets, class_targets, indicator_targets, number_targets
+from workers.sources.datasets.targets import Targets, class_targets, indicator_targets, label_text, number_targets
 from workers.sources.protocols import Dataset
 
 Array = npt.NDArray[Any]
@@ -112,12 +112,21 @@ def array_targets(labels: Array, *, task: str, names: list[str]) -> Targets:
     return class_targets((table.argmax(axis=1) if is_indicator else table[:, 0]).tolist(), names=names)
 
 
+def _groups(path: Path, names: tuple[str, ...], name: str, *, rows: int) -> list[str]:
+    if name not in names:
+        raise UserError(f"There is no array {name!r}. There are: {', '.join(names[:20])}.", field="group_column")
+    array = _arrays(path, {name})[name]
+    if array.shape != (rows,):
+        raise UserError(f"The array {name!r} does not hold one group for each row.", field="group_column")
+    return [label_text(value) for value in array.tolist()]
+
+
 def open_dataset(ref: DatasetRef) -> Dataset:
     """The arrays of an npz file: (n, d) a table, (n, channels, length) series, (n, height, width[, 3]) uint8 images.
 
     config: inputs and label (names of arrays; default x and y, features and labels, x_train and y_train … and the
-    like), modality, task, sample, seed, class_names. Raises UserError for Python objects, for arrays that do not fit
-    together and for values that are no pixels.
+    like), modality, task, group_column (an array with the group of each row), sample, seed, class_names. Raises
+    UserError for Python objects, for arrays that do not fit together and for values that are no pixels.
     """
     path = Path(ref.location)
     if not ref.location or not path.is_file():
@@ -147,6 +156,7 @@ def open_dataset(ref: DatasetRef) -> Dataset:
         raise UserError(f"The parts of {path.name} differ in shape, so they are not one data set.") from error
     modality, items, how = _items(whole, modality=str(ref.config.get("modality") or ""), name=pairs[0][0])
     rows = [f"row {row}" for row in range(len(items))]
+    group = str(ref.config.get("group_column") or "")
     return assembled(
         ref,
         modality=modality,
@@ -155,5 +165,6 @@ def open_dataset(ref: DatasetRef) -> Dataset:
         source_rows=len(items),
         names=rows,
         splits=[split for first, _, split in pairs for _ in range(len(arrays[first]))],
+        groups=_groups(path, names, group, rows=len(items)) if group else (),
         provenance={"reading": f"{path.name}: {', '.join(pair[0] for pair in pairs)}, {how}"},
     )

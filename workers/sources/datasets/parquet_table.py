@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workers.kit import UserError
@@ -20,7 +21,8 @@ from workers.sources.protocols import Dropped
 
 MAX_ROWS = 20_000_000
 MAX_SHARDS = 10_000
-MAX_COLUMN_BYTES = 8 * 2**30
+MAX_COLUMN_BYTES = 4 * 2**30
+MAX_UNFOLDED_BYTES = 4 * 2**30
 LOOKED_AT = 500
 _SHARD = re.compile(r"(?P<split>[A-Za-z]+)(?:[-_.].*)?\.parquet", re.IGNORECASE)
 _DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError, NotImplementedError, UnicodeDecodeError)
@@ -39,12 +41,14 @@ class ParquetTable:
     """A table that lies in shards; columns are read when they are asked for.
 
     features  the Hub's description of the columns, from the schema's metadata; {} where there is none
+    texts     names of the columns of texts or bytes
     """
 
     names: tuple[str, ...]
     shards: tuple[_Shard, ...]
     features: dict[str, Any]
     reading: str
+    texts: frozenset[str] = frozenset()
     dropped: tuple[Dropped, ...] = ()
 
     @property
@@ -76,10 +80,11 @@ class ParquetTable:
             raise UserError(f"There is no column {name!r}. There are: {', '.join(self.names[:20])}.")
         wanted = None if rows is None else np.asarray(rows, dtype=np.int64)
         values: list[Any] = []
-        start = 0
+        start = unfolded = 0
         for shard in self.shards:
             try:
-                with pq.ParquetFile(shard.path) as file:
+                # Texts stay as codes of a dictionary, so that what they unfold to is known before it is in memory.
+                with pq.ParquetFile(shard.path, read_dictionary=[name] if name in self.texts else None) as file:
                     for group in range(file.metadata.num_row_groups):
                         count = file.metadata.row_group(group).num_rows
                         inside = None if wanted is None else _inside(wanted, start, count)
@@ -88,7 +93,11 @@ class ParquetTable:
                             continue
                         self._refuse_large(file, group, name, shard.label)
                         found = file.read_row_group(group, columns=[name]).column(0)
-                        values += (found if inside is None else found.take(pa.array(inside))).to_pylist()
+                        found = found if inside is None else found.take(pa.array(inside))
+                        unfolded += _unfolded_bytes(found)
+                        if unfolded > MAX_UNFOLDED_BYTES:
+                            raise _too_much(shard.label, name)
+                        values += found.to_pylist()
             except _DAMAGED as error:
                 raise _damaged(shard.label) from error
         return values
@@ -148,6 +157,30 @@ class ParquetTable:
             else:
                 feature = feature.get("feature")
         return ()
+
+
+def _too_much(label: str, name: str) -> UserError:
+    return UserError(
+        f"The column {name!r} of {label} would unfold to more than {MAX_UNFOLDED_BYTES // 2**30} GB: choose a part of "
+        "the rows."
+    )
+
+
+def _unfolded_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of a column once every value stands for itself."""
+    total = 0
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type) and _is_text(chunk.type.value_type):
+            lengths = pc.binary_length(chunk.dictionary)
+            total += int(pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0)
+        else:
+            total += int(chunk.nbytes)
+    return total
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    checks = (pa.types.is_string, pa.types.is_binary, pa.types.is_large_string, pa.types.is_large_binary)
+    return any(check(kind) for check in checks)
 
 
 def _inside(wanted: np.ndarray[Any, np.dtype[np.int64]], start: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -223,5 +256,6 @@ def read_parquet(location: Path) -> ParquetTable:
         names=tuple(schema.names),
         shards=tuple(shards),
         features=features,
+        texts=frozenset(field.name for field in schema if _is_text(field.type)),
         reading=f"{of}{', columns as the Hub describes them' if features else ''}",
     )

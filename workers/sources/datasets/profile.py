@@ -10,7 +10,9 @@ import numpy as np
 
 from workers.kit import DATASET_SOURCES, Context, DatasetRef, NoParams, Outcome, Table, UserError
 from workers.sources.datasets.checking import check_dataset, class_counts
+from workers.sources.datasets.findings import Finding
 from workers.sources.datasets.image_rows import ImageRows
+from workers.sources.datasets.samples import sample_positions, shown_rows
 from workers.sources.protocols import Dataset
 
 
@@ -44,14 +46,19 @@ def _task_in_words(dataset: Dataset) -> str:
 
 
 def dataset_profile(ref: DatasetRef) -> dict[str, Any]:
+    """`profile_of` the data set that the reference names. Raises UserError where the source cannot give it."""
+    return profile_of(DATASET_SOURCES.get(ref.source).load()(ref))
+
+
+def profile_of(dataset: Dataset) -> dict[str, Any]:
     """Rows, classes, counts and findings of a data set, as JSON values.
 
     Keys: rows, source_rows, modality, task, shape (in words), classes (names in label order), counts (rows per class,
     same order), splits (rows per split, empty if the source has none), duplicates, missing_values, warnings (sentences
-    of the findings that are no notes), findings (level, kind, text, advice, rows), facts (see `DatasetReport`),
-    is_acceptable, report (a sentence), sentence. Raises UserError where the source cannot give the data set.
+    of the findings that are no notes), findings (level, kind, text, advice, rows, examples), facts (see
+    `DatasetReport`), samples and examples (rows to look at: name, label, split, picture or text), targets (least and
+    most of each number of a regression), is_acceptable, report (a sentence), sentence.
     """
-    dataset: Dataset = DATASET_SOURCES.get(ref.source).load()(ref)
     report = check_dataset(dataset)
     of_all = f" of {dataset.source_rows:,}" if dataset.source_rows > len(dataset) else ""
     shape = _shape_in_words(dataset)
@@ -67,13 +74,26 @@ def dataset_profile(ref: DatasetRef) -> dict[str, Any]:
         "duplicates": report.facts["duplicates"],
         "missing_values": report.facts["missing_values"],
         "warnings": [finding.text for finding in report.findings if finding.level != "note"],
-        "findings": [asdict(finding) for finding in report.findings],
+        "findings": [_shown_finding(dataset, finding) for finding in report.findings],
+        "samples": shown_rows(dataset, sample_positions(dataset)),
+        "targets": _ranges(dataset),
         "facts": report.facts,
         "is_acceptable": report.is_acceptable,
         "report": report.sentence,
         "provenance": dataset.provenance,
         "sentence": f"{len(dataset):,}{of_all} rows {_task_in_words(dataset)}, {shape}.",
     }
+
+
+def _shown_finding(dataset: Dataset, finding: Finding) -> dict[str, Any]:
+    shown = {name: value for name, value in asdict(finding).items() if name != "at"}
+    return {**shown, "examples": shown_rows(dataset, finding.at)}
+
+
+def _ranges(dataset: Dataset) -> list[list[float]]:
+    if dataset.task != "regression" or dataset.targets is None:
+        return []
+    return [[float(column.min()), float(column.max())] for column in np.asarray(dataset.targets).T]
 
 
 def run(spec: NoParams, context: Context) -> Outcome:

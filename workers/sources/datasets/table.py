@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workers.kit import DatasetRef, UserError
@@ -13,6 +13,7 @@ from workers.sources.datasets.class_folders import split_of
 from workers.sources.datasets.columns import MODALITIES, Column, roles_of, split_column, task_of
 from workers.sources.datasets.csv_table import CsvTable, read_csv
 from workers.sources.datasets.parquet_table import ParquetTable, read_parquet
+from workers.sources.datasets.places import OpenFile, in_folder, in_zip
 from workers.sources.datasets.targets import (
     TASKS,
     Ints,
@@ -20,9 +21,12 @@ from workers.sources.datasets.targets import (
     class_targets,
     indicator_targets,
     label_set_targets,
+    label_text,
     number_targets,
     split_labels,
 )
+from workers.sources.datasets.zip_members import zip_members
+from workers.sources.datasets.zip_tables import zip_table, zip_tables
 from workers.sources.protocols import Dataset
 
 AnyTable = CsvTable | ParquetTable
@@ -33,14 +37,29 @@ def open_csv(ref: DatasetRef) -> Dataset:
 
     config: inputs (a column or several), label (a column, or several of 0 and 1 for "multi-label"), modality ("image",
     "text", "series", "audio", "table"), task ("classification", "multi-label", "regression"), label_delimiter (several
-    labels in one cell, divided by it), split_column, has_header, sample, seed, class_names; image_size, fit, rate as
-    their readers say. What is not given is guessed from the columns. Files that cells name lie below the table's
-    folder. Raises UserError for a table that cannot be read and for columns that do not suit.
+    labels in one cell, divided by it), split_column, group_column, has_header, delimiter, sample, seed, class_names;
+    image_size, fit, rate as their readers say. What is not given is guessed from the columns. Files that cells name lie
+    below the table's folder. Raises UserError for a table that cannot be read and for columns that do not suit.
     """
     path = Path(ref.location)
     if not ref.location or not path.is_file():
         raise UserError(f"The data set {ref.name!r} should lie in a file, but there is none at its location.")
-    return _opened(ref, read_csv(path, has_header=ref.config.get("has_header")), folder=path.parent)
+    table = read_csv(path, has_header=ref.config.get("has_header"), delimiter=str(ref.config.get("delimiter") or ""))
+    return _opened(ref, table, open_file=in_folder(path.parent))
+
+
+def open_csv_zip(ref: DatasetRef) -> Dataset:
+    """The rows of a CSV or TSV file in a zip, beside the files that its cells name; nothing is unpacked to disk.
+
+    config: table (the path of the CSV file in the zip; needed only where there are several), and that of `open_csv`.
+    """
+    path = Path(ref.location)
+    if not ref.location or not path.is_file():
+        raise UserError(f"The data set {ref.name!r} should lie in a zip file, but there is none at its location.")
+    members = zip_members(path)
+    member = str(ref.config.get("table") or "") or next(iter(zip_tables(members)), "")
+    table = zip_table(path, members, member, config=ref.config)
+    return _opened(ref, table, open_file=in_zip(path, members, below=str(PurePosixPath(member).parent)))
 
 
 def open_parquet(ref: DatasetRef) -> Dataset:
@@ -51,7 +70,7 @@ def open_parquet(ref: DatasetRef) -> Dataset:
     path = Path(ref.location)
     if not ref.location or not path.exists():
         raise UserError(f"The data set {ref.name!r} should lie in Parquet files, but there are none at its location.")
-    return _opened(ref, read_parquet(path), folder=path if path.is_dir() else path.parent)
+    return _opened(ref, read_parquet(path), open_file=in_folder(path if path.is_dir() else path.parent))
 
 
 def _names(value: Any, *, field: str) -> tuple[str, ...]:
@@ -92,13 +111,19 @@ def _splits(table: AnyTable, column: str) -> Sequence[str]:
     return table.splits if isinstance(table, ParquetTable) else ()
 
 
-def _opened(ref: DatasetRef, table: AnyTable, *, folder: Path) -> Dataset:
+def _groups(table: AnyTable, column: str) -> Sequence[str]:
+    return [label_text(value) for value in table.column(column)] if column else ()
+
+
+def _opened(ref: DatasetRef, table: AnyTable, *, open_file: OpenFile) -> Dataset:
     config = ref.config
     columns = table.columns()
     split = str(config["split_column"] or "") if "split_column" in config else split_column(columns, table.column)
     label = _names(config["label"], field="label") if config.get("label") else ()
     inputs = _names(config["inputs"], field="inputs") if config.get("inputs") else ()
-    roles = roles_of([one for one in columns if one.name not in inputs], split=split, label_names=label)
+    group = str(config.get("group_column") or "")
+    left = [one for one in columns if one.name not in inputs and one.name != group]
+    roles = roles_of(left, split=split, label_names=label)
     label = label or ((roles.label,) if roles.label else ())
     inputs = inputs or roles.inputs
     if not label or not inputs:
@@ -114,7 +139,7 @@ def _opened(ref: DatasetRef, table: AnyTable, *, folder: Path) -> Dataset:
 
     def read(rows: Ints) -> Inputs:
         cells = {name: table.column(name, [int(row) for row in rows]) for name in inputs}
-        return READERS[modality](cells, rows, names=table.row_names, folder=folder, config=config)
+        return READERS[modality](cells, rows, names=table.row_names, open_file=open_file, config=config)
 
     return assembled(
         ref,
@@ -124,8 +149,11 @@ def _opened(ref: DatasetRef, table: AnyTable, *, folder: Path) -> Dataset:
         source_rows=table.rows,
         names=table.row_names,
         splits=_splits(table, split),
+        groups=_groups(table, group),
         dropped=table.dropped,
-        provenance={"reading": f"{table.reading}; {modality} from {_shown(inputs)}, label from {_shown(label)}"},
+        provenance={"reading": f"{table.reading}; {modality} from {_shown(inputs)}, label from {_shown(label)}"}
+        | ({"columns": list(inputs)} if modality == "table" else {})
+        | ({"groups": f"by column {group!r}"} if group else {}),
     )
 
 

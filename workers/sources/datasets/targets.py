@@ -17,6 +17,7 @@ from workers.sources.protocols import Dropped
 TASKS = ("classification", "multi-label", "regression")
 EXAMPLES = 5
 MAX_CLASSES = 20_000
+MAX_LABEL_LENGTH = 200
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 _YES, _NO = frozenset({"1", "1.0", "true", "yes", "t", "y"}), frozenset({"0", "0.0", "false", "no", "f", "n", ""})
 
@@ -91,6 +92,7 @@ def class_targets(values: Sequence[Any], *, names: Sequence[str], known: Sequenc
             "the task 'regression' if it is a number.",
             field="label",
         )
+    _refuse_long(order)
     number = {name: position for position, name in enumerate(order)}
     return Targets(
         task="classification",
@@ -99,6 +101,16 @@ def class_targets(values: Sequence[Any], *, names: Sequence[str], known: Sequenc
         classes=tuple(order),
         dropped=dropped_rows("without a label", [names[row] for row, text in enumerate(texts) if not text]),
     )
+
+
+def _refuse_long(classes: Sequence[str]) -> None:
+    longest = max(classes, key=len, default="")
+    if len(longest) > MAX_LABEL_LENGTH:
+        raise UserError(
+            f"A label is a text of {len(longest):,} characters ({longest[:40]!r} …), so it names no class: choose "
+            "another label column.",
+            field="label",
+        )
 
 
 def _known_name(text: str, known: Sequence[str]) -> str:
@@ -138,6 +150,7 @@ def label_set_targets(values: Sequence[Any], *, names: Sequence[str], known: Seq
         raise UserError("No row has a label: check which column holds the labels.", field="label")
     if len(order) > MAX_CLASSES:
         raise UserError(f"There are {len(order):,} different labels, too many to tell apart.", field="label")
+    _refuse_long(order)
     number = {name: position for position, name in enumerate(order)}
     indicator = np.zeros((len(rows), len(order)), dtype=np.uint8)
     for position, row in enumerate(rows):
