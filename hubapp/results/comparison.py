@@ -11,17 +11,18 @@ from django.http import QueryDict
 from hubapp.catalog.models import Dataset, Model
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
-from hubapp.results.ranking import Place, pairs_of
+from hubapp.results.pairing import Scored, pairs_of
 from hubapp.results.selectors import (
     HEAVY,
     RANKED_KINDS,
     Column,
-    outcome_list,
+    Measured,
+    outcomes_measured,
     outcomes_visible_to,
     ranking_columns,
     score_of,
 )
-from workers.kit import METRICS, UserError
+from workers.kit import UserError
 
 LEAST, MOST = 2, 6
 
@@ -133,65 +134,63 @@ def comparison_of(slugs: Sequence[str], *, user: Person = None) -> Comparison:
 def _datasets(models: Sequence[Model], revisions: Sequence[int], user: Person) -> list[DatasetComparison]:
     if not revisions:
         return []
-    found: dict[str, dict[int, dict[int, Outcome]]] = {}
+    found = {kind: outcomes_measured(kind, user=user, revisions=revisions) for kind in RANKED_KINDS}
     datasets: dict[int, Dataset] = {}
-    for kind in RANKED_KINDS:
-        for outcome in outcome_list(kind, user=user, revisions=revisions):
-            data = outcome.dataset_revision
-            if data is None or outcome.revision_id is None or data.dataset.current_revision_id != data.pk:
-                continue
-            datasets[data.pk] = data.dataset
-            found.setdefault(kind, {}).setdefault(data.pk, {})[outcome.revision_id] = outcome
-    columns = ranking_columns(one for rows in found.get("transferability", {}).values() for one in rows.values())
+    for measured in found.values():
+        for key, outcomes in measured.items():
+            data = next(iter(outcomes.values()))[0].dataset_revision
+            if data is not None and data.dataset.current_revision_id == key:
+                datasets[key] = data.dataset
+    columns = ranking_columns(
+        one for key in datasets for rows in found["transferability"].get(key, {}).values() for one in rows
+    )
     compared = []
     for key, dataset in sorted(datasets.items(), key=lambda item: item[1].slug):
         rows = [
             row
             for column in columns
-            if (row := _row(models, column=column, outcomes=found.get(column.kind, {}).get(key, {}))) is not None
+            if (row := _row(models, column=column, measured=found[column.kind].get(key, {}))) is not None
         ]
         compared.append(DatasetComparison(dataset=dataset, rows=rows))
     return compared
 
 
-def _row(models: Sequence[Model], *, column: Column, outcomes: dict[int, Outcome]) -> ScoreRow | None:
-    scores: list[Score | None] = []
-    places = []
-    for model in models:
-        outcome = outcomes.get(model.current_revision_id or 0)
-        score = score_of(outcome, column) if outcome else None
-        scores.append(score)
-        if score is not None and score.value is not None:
-            places.append(Place(model=model, scores={column.key: score}))
-    if not places:
+def _row(models: Sequence[Model], *, column: Column, measured: Measured) -> ScoreRow | None:
+    scores = [score_of(measured.get(model.current_revision_id or 0, []), column) for model in models]
+    scored = [
+        Scored(slug=model.slug, title=model.title, score=score)
+        for model, score in zip(models, scores, strict=True)
+        if score is not None and score.value is not None
+    ]
+    if not scored:
         return None
     if not column.is_ranked:
         sentence = "It describes the features: neither high nor low is better."
+        if column.group == "part":
+            sentence = "It is a part of a published combination over many models: by itself it orders nothing."
         return ScoreRow(column=column, models=list(models), scores=scores, best=(), sentence=sentence)
-    sign = 1 if column.kind != "transferability" or METRICS.get(column.metric).higher_is_better else -1
-    places.sort(key=lambda place: -sign * (place.scores[column.key].value or 0.0))
-    pairs = pairs_of(places, column=column, found=outcomes)
-    leader = places[0].model
-    best = [leader.slug]
-    if pairs:
-        best += [names[1] for names, pair in pairs.items() if names[0] == leader.slug and not pair.is_separable]
+    scored.sort(key=lambda one: -column.sign * (one.score.value or 0.0))
+    pairs = pairs_of(scored, column=column)
+    leader = scored[0].slug
+    best = [leader]
+    best += [names[1] for names, pair in pairs.differences.items() if names[0] == leader and not pair.is_separable]
     return ScoreRow(
         column=column,
         models=list(models),
         scores=scores,
         best=tuple(best),
-        sentence=_sentence(places, best, has_pairs=bool(pairs)),
+        sentence=_sentence(scored, best, unpaired=pairs.unpaired),
     )
 
 
-def _sentence(places: Sequence[Place], best: Sequence[str], *, has_pairs: bool) -> str:
-    if len(places) == 1:
-        return f"Only {places[0].model.title} was measured."
-    if not has_pairs:
-        return f"{places[0].model.title} leads; nothing was kept to test the difference."
-    titles = {place.model.slug: place.model.title for place in places}
+def _sentence(scored: Sequence[Scored], best: Sequence[str], *, unpaired: str) -> str:
+    if len(scored) == 1:
+        return f"Only {scored[0].title} was measured."
+    if unpaired:
+        return f"{scored[0].title} leads. {unpaired}"
+    titles = {one.slug: one.title for one in scored}
     if len(best) == 1:
         return f"{titles[best[0]]} leads, separable from the rest."
-    if len(best) == len(places):
+    if len(best) == len(scored):
         return "Not separable."
     return f"{titles[best[0]]} leads, not separable from {', '.join(titles[slug] for slug in best[1:])}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -24,13 +25,16 @@ HEAVY = ("facets", "search", "card_words", "tags", "dataset_names")
 class Column:
     """A number that a ranking or a comparison shows for each model.
 
-    key     identifier in URLs ("knn", "accuracy@8")
+    key     identifier in URLs ("knn", "accuracy@8", "logme[variant=eleven_steps]")
     title   heading
     meaning one sentence, shown on the heading
     kind    the analysis that measures it
     metric, head, shots   which of its scores
+    params  the metric's parameters that are not its defaults
+    version of the metric; "" where there is none
+    group   a key of GROUPS
+    sign    −1 where lower is better
     digits  decimals shown
-    is_ranked   False where neither high nor low is better (feature health, parts of a combination)
     """
 
     key: str
@@ -40,35 +44,57 @@ class Column:
     metric: str
     head: str = ""
     shots: int | None = None
+    params: tuple[tuple[str, Any], ...] = ()
+    version: str = ""
+    group: str = "ranking"
+    sign: int = 1
     digits: int = 3
-    is_ranked: bool = True
+
+    @property
+    def is_ranked(self) -> bool:
+        """False where neither high nor low is better (feature health, parts of a combination)."""
+        return self.group not in {"part", "health"}
+
+    @property
+    def words(self) -> str:
+        """What stands on the heading: meaning, version and parameters."""
+        said = [f"version {self.version}"] if self.version else []
+        said += [f"{name} = {value}" for name, value in self.params]
+        direction = " Lower is better." if self.sign < 0 and self.is_ranked else ""
+        return f"{self.meaning}{direction}" + (f" ({', '.join(said)})" if said else "")
 
 
+GROUPS = {
+    "blend": "Blend",
+    "ranking": "Metrics that order models",
+    "accuracy": "Measured accuracy",
+    "part": "Parts of published combinations",
+    "health": "Describes the features",
+}
 RANKED_KINDS = ("fewshot", "transferability")
+Params = tuple[tuple[str, Any], ...]
+
+
+def metric_params(outcome: Outcome, metric: str) -> Params:
+    """The parameters of a metric in an outcome that are not its defaults."""
+    return tuple(sorted((outcome.params.get("params") or {}).get(metric, {}).items()))
 
 
 def ranking_columns(outcomes: Iterable[Outcome] = (), *, by: str = "") -> list[Column]:
-    """The columns of a ranking: metrics, then few-shot accuracy at 8 and all labels.
+    """The columns of a ranking: metrics, few-shot accuracy at 8 and all labels, then what describes the features.
 
     Of the metrics those that are computed by default, those with a value in one of the outcomes, and the one named
-    `by`. Those that rank come first.
+    `by`; other parameters than the defaults have a column of their own. Groups follow each other as in GROUPS.
     """
-    measured = {score.metric for one in outcomes if one.kind == "transferability" for score in one.scores.all()}
-    wanted = {*getattr(ANALYSES.get("transferability").params(), "metrics", ()), *measured, by}
-    entries: list[MetricEntry] = sorted(
-        (entry for entry in METRICS if entry.name in wanted), key=lambda entry: (entry.role != "ranking", entry.name)
-    )
-    columns = [
-        Column(
-            key=entry.name,
-            title=entry.title,
-            meaning=entry.meaning,
-            kind="transferability",
-            metric=entry.name,
-            is_ranked=entry.role == "ranking",
-        )
-        for entry in entries
-    ]
+    measured = {
+        (score.metric, metric_params(one, score.metric))
+        for one in outcomes
+        if one.kind == "transferability"
+        for score in one.scores.all()
+    }
+    defaults = getattr(ANALYSES.get("transferability").params(), "metrics", ())
+    wanted = {*((name, ()) for name in (*defaults, by)), *measured}
+    columns = [_metric_column(METRICS.get(name), params) for name, params in wanted if name in METRICS]
     for shots, words in ((8, "8 labels a class"), (0, "all labels of the training pool")):
         columns.append(
             Column(
@@ -79,9 +105,26 @@ def ranking_columns(outcomes: Iterable[Outcome] = (), *, by: str = "") -> list[C
                 metric="accuracy",
                 head="logistic",
                 shots=shots,
+                group="accuracy",
             )
         )
-    return columns
+    order = list(GROUPS)
+    return sorted(columns, key=lambda one: (order.index(one.group), one.shots == 0, one.metric, one.key))
+
+
+def _metric_column(entry: MetricEntry, params: Params) -> Column:
+    said = ", ".join(f"{name}={value}" for name, value in params)
+    return Column(
+        key=f"{entry.name}[{said}]" if said else entry.name,
+        title=f"{entry.title} ({said})" if said else entry.title,
+        meaning=entry.meaning,
+        kind="transferability",
+        metric=entry.name,
+        params=params,
+        version=entry.version,
+        group=entry.role,
+        sign=1 if entry.higher_is_better else -1,
+    )
 
 
 def outcomes_visible_to(user: Person) -> QuerySet[Outcome]:
@@ -118,6 +161,44 @@ def outcome_list(
     return list(rows)
 
 
+# Of one analysis: the outcomes of each model revision on one data set revision, newest first.
+Measured = dict[int, list[Outcome]]
+
+
+def outcomes_measured(
+    kind: str,
+    *,
+    user: Person,
+    revisions: Iterable[Revision | int] = (),
+    dataset_revision: DatasetRevision | None = None,
+) -> dict[int, Measured]:
+    """By data set revision and model revision, the unarchived outcomes of an analysis that `user` may know of.
+
+    Newest first, the newest of each set of parameters: a run with other metrics does not hide what an earlier one
+    found. Costs three queries (outcomes, scores, artifacts).
+    """
+    rows = outcomes_visible_to(user).filter(
+        kind=kind, archived_at__isnull=True, revision__isnull=False, dataset_revision__isnull=False
+    )
+    wanted = list(revisions)
+    if wanted:
+        rows = rows.filter(revision__in=wanted)
+    if dataset_revision is not None:
+        rows = rows.filter(dataset_revision=dataset_revision)
+    keys = ("revision_id", "dataset_revision_id", "params")
+    rows = (
+        rows.order_by(*keys, "-created_at")
+        .distinct(*keys)
+        .select_related("revision__model", "dataset_revision__dataset")
+        .prefetch_related("scores", "artifacts")
+        .defer("tables")
+    )
+    found: dict[int, Measured] = {}
+    for one in sorted(rows, key=lambda row: row.created_at, reverse=True):
+        found.setdefault(one.dataset_revision_id or 0, {}).setdefault(one.revision_id or 0, []).append(one)
+    return found
+
+
 def outcome_latest(kind: str, *, revision: Revision, dataset_revision: DatasetRevision | None = None) -> Outcome | None:
     """The newest unarchived outcome of one analysis for one model revision (and data set revision)."""
     return (
@@ -131,11 +212,14 @@ def outcome_latest(kind: str, *, revision: Revision, dataset_revision: DatasetRe
     )
 
 
-def score_of(outcome: Outcome, column: Column) -> Score | None:
-    """The score of an outcome that a column shows; reads the prefetched scores."""
-    for score in outcome.scores.all():
-        if score.metric == column.metric and score.head == column.head and score.shots == column.shots:
-            return score
+def score_of(outcomes: Iterable[Outcome], column: Column) -> Score | None:
+    """The score that a column shows: of the first of these outcomes that has it; reads the prefetched scores."""
+    for outcome in outcomes:
+        if column.kind == "transferability" and metric_params(outcome, column.metric) != column.params:
+            continue
+        for score in outcome.scores.all():
+            if score.metric == column.metric and score.head == column.head and score.shots == column.shots:
+                return score
     return None
 
 

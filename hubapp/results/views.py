@@ -21,16 +21,18 @@ from hubapp.jobs.kinds import kind_title
 from hubapp.results import figures
 from hubapp.results.comparison import LEAST, MOST, comparison_of, slugs_compared
 from hubapp.results.curves import curves_of
+from hubapp.results.evidence.kept import Mark
 from hubapp.results.lifecycle import CHANGES
 from hubapp.results.models import Artifact, Outcome, Score
 from hubapp.results.ranking import Place, ranking_of
 from hubapp.results.reports import model_shown
 from hubapp.results.selectors import (
     RANKED_KINDS,
+    Column,
     datasets_for,
     jobs_unfinished,
     outcome_json,
-    outcome_list,
+    outcomes_measured,
     outcomes_visible_to,
     ranking_columns,
     score_json,
@@ -118,11 +120,12 @@ def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
     model = model_shown(request, slug)
     revision = model.current_revision
     found = {
-        (outcome.kind, outcome.dataset_revision_id): outcome
+        kind: outcomes_measured(kind, user=request.user, revisions=[revision]) if revision else {}
         for kind in RANKED_KINDS
-        for outcome in (outcome_list(kind, user=request.user, revisions=[revision]) if revision else [])
     }
-    columns = ranking_columns(found.values())
+    columns = ranking_columns(
+        one for measured in found["transferability"].values() for rows in measured.values() for one in rows
+    )
     running = {job.dataset_revision_id for job in jobs_unfinished(revision=revision)} if revision else set()
     reference = model_ref(revision) if revision else None
     fits = ANALYSES.get("transferability").fits
@@ -131,8 +134,8 @@ def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
         data = dataset.current_revision
         cells: dict[str, Score | None] = {}
         for column in columns:
-            outcome = found.get((column.kind, dataset.current_revision_id))
-            cells[column.key] = score_of(outcome, column) if outcome else None
+            measured = found[column.kind].get(dataset.current_revision_id or 0, {})
+            cells[column.key] = score_of(measured.get(model.current_revision_id or 0, []), column)
         rows.append(
             ModelOnDataset(
                 dataset=dataset,
@@ -168,6 +171,19 @@ def _place_json(place: Place) -> dict[str, Any]:
     }
 
 
+def _column_json(column: Column, mark: Mark | None) -> dict[str, Any]:
+    return {
+        "key": column.key,
+        "title": column.title,
+        "meaning": column.meaning,
+        "group": column.group,
+        "version": column.version or None,
+        "params": dict(column.params),
+        "higher_is_better": column.sign > 0 if column.is_ranked else None,
+        "evidence": mark.sentence if mark else None,
+    }
+
+
 @require_safe
 def ranking(request: HttpRequest, slug: str) -> HttpResponse:
     """The models that can read a data set, best first, with what can and cannot be told apart."""
@@ -187,10 +203,11 @@ def ranking(request: HttpRequest, slug: str) -> HttpResponse:
             "dataset": dataset.slug,
             "sentence": found.sentence,
             "by": found.by.key,
-            "columns": [
-                {"key": column.key, "title": column.title, "meaning": column.meaning} for column in found.columns
-            ],
+            "blend": found.blend.as_json() if found.blend else None,
+            "columns": [_column_json(column, found.marks.get(column.key)) for column in found.columns],
             "pairs": found.pairs_kind or None,
+            "unpaired": found.unpaired or None,
+            "truth": found.truth.as_json() if found.truth else None,
             "agreement": {"convention": found.convention or None, "with_by": found.agreement},
             "models": [_place_json(place) for place in found.places],
             "left_out": [_place_json(place) for place in found.left_out],

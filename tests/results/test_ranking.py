@@ -11,7 +11,8 @@ from django.http import QueryDict
 
 from hubapp.results.comparison import comparison_of
 from hubapp.results.curves import curves_of
-from hubapp.results.ranking import fewshot_predictions, ranking_of
+from hubapp.results.pairing import fewshot_predictions
+from hubapp.results.ranking import ranking_of
 from workers.kit import UserError
 
 
