@@ -60,7 +60,7 @@ def clustered_coverage(repetitions, *, draws, seed, patients=50, visits=4, share
         labels = rng.integers(0, 2, patients)[groups]
         noise = np.sqrt(shared) * rng.standard_normal((patients, DIMENSIONS))[groups]
         noise += np.sqrt(1 - shared) * rng.standard_normal((len(groups), DIMENSIONS))
-        hits = ((noise + SHIFT * (2 * labels[:, None] - 1)) @ normals.T > thresholds).T == (labels == 1)
+        hits = (labels == 1) == ((noise + SHIFT * (2 * labels[:, None] - 1)) @ normals.T > thresholds).T
         for name, weights, df in (("patients", by_patient, patients - 1), ("rows", by_row, len(groups) - 1)):
             variance = (hits.mean(axis=0) @ weights / weights.sum(axis=0)).var(ddof=1)
             interval = interval_sources(hits.mean(axis=1), variance, test_degrees_of_freedom=df).combined
