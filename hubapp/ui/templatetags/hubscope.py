@@ -198,14 +198,19 @@ def keep(context: template.Context, *dropped: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def nav_link(context: template.Context, url_name: str, label: str) -> SafeString:
-    """A link of the main menu, marked where the page lies below it; nothing where the room has no such page."""
+def nav_link(context: template.Context, url_name: str, label: str, style: str = "nav-link") -> SafeString:
+    """A link of the main menu, marked where the page lies below it; nothing where the room has no such page.
+
+    `style` is "nav-link" in the bar and "dropdown-item" in one of its menus.
+    """
     address = address_of(url_name)
     if not address:
         return SafeString("")
     is_here = "request" in context and context["request"].path.startswith(address)
     return format_html(
-        '<li class="nav-item"><a class="nav-link{}" href="{}"{}>{}</a></li>',
+        '<li{}><a class="{}{}" href="{}"{}>{}</a></li>',
+        mark_safe(' class="nav-item"') if style == "nav-link" else "",
+        style,
         " active" if is_here else "",
         address,
         mark_safe(' aria-current="page"') if is_here else "",
