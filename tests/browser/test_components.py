@@ -162,6 +162,7 @@ def test_menu_opens_on_a_phone(open_page: Any) -> None:
     expect(models).to_be_hidden()
     page.get_by_role("button", name="Menu").click()
     expect(models).to_be_visible()
+    page.get_by_role("button", name="Work").click()
     expect(page.get_by_role("link", name="Schedules")).to_be_visible()
 
 

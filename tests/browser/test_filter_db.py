@@ -28,6 +28,7 @@ def store(content: LiveHubscope, django_db_blocker: Any) -> None:
 
 def test_the_page_of_the_filter_db(visitor: Visitor, store: None) -> None:
     visitor.open("/")
+    visitor.page.get_by_role("button", name="Findings").click()
     visitor.page.get_by_role("link", name="Filter DB", exact=True).click()
     visitor.settle()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Filter DB")

@@ -51,7 +51,8 @@ def hub(content: LiveHubscope, django_db_blocker: Any, tmp_path_factory: pytest.
 
 def test_the_page_of_the_whole_hub(visitor: Visitor, hub: None) -> None:
     visitor.open("/")
-    visitor.page.get_by_role("link", name="Insights").click()
+    visitor.page.get_by_role("button", name="Findings").click()
+    visitor.page.get_by_role("link", name="Insights into the hub").click()
     visitor.settle()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("What the hub documents")
     expect(visitor.page.locator("figure[data-chart] .js-plotly-plot")).to_have_count(3)
