@@ -9,8 +9,10 @@ import pytest
 
 from workers.kit import METRICS, MetricEntry, UserError
 from workers.transferability import score
+from workers.transferability.target_pass import TargetPass
 
-ENTRIES = list(METRICS)
+ENTRIES = [entry for entry in METRICS if "classification" in entry.tasks]
+OF_TARGETS = [entry for entry in METRICS if set(entry.tasks) & {"regression", "multi-label"}]
 
 
 def inputs(signal: float, *, seed: int, rows: int = 150, dimensions: int = 24) -> dict[str, np.ndarray]:
@@ -106,3 +108,38 @@ def test_degenerate_inputs_are_defined_or_refused(entry: MetricEntry, case: str)
     except UserError:
         return
     assert math.isfinite(value)
+
+
+def test_every_metric_has_a_task() -> None:
+    assert {entry.name for entry in (*ENTRIES, *OF_TARGETS)} == {entry.name for entry in METRICS}
+
+
+def targets_pass(task: str, signal: float, *, seed: int, scale: float = 1.0, offset: float = 0.0) -> TargetPass:
+    """Features that carry two targets as strongly as `signal` says."""
+    generator = np.random.default_rng(seed)
+    hidden = generator.standard_normal((120, 3))
+    features = signal * hidden @ generator.standard_normal((3, 10)) + generator.standard_normal((120, 10))
+    targets = hidden[:, :2] + 0.3 * generator.standard_normal((120, 2))
+    values = (targets > 0).astype(int) if task == "multi-label" else scale * targets + offset
+    return TargetPass(features, values, task=task)
+
+
+@pytest.mark.parametrize(
+    ("entry", "task"),
+    [(entry, task) for entry in OF_TARGETS for task in entry.tasks if task != "classification"],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_metrics_of_targets(entry: MetricEntry, task: str) -> None:
+    compute, params = entry.load().compute, entry.params().model_dump()
+    value = compute(targets_pass(task, 1.0, seed=1), seed=0, **params)
+    assert math.isfinite(value)
+    assert compute(targets_pass(task, 1.0, seed=1), seed=0, **params) == value
+    if task == "regression":
+        moved = targets_pass(task, 1.0, seed=1, scale=100.0, offset=5000.0)
+        assert compute(moved, seed=0, **params) == pytest.approx(value, abs=1e-8)
+    if entry.role == "ranking":
+        for seed in range(5):
+            good, noise = (compute(targets_pass(task, s, seed=seed), seed=0, **params) for s in (2.0, 0.0))
+            assert good > noise
+    half = targets_pass(task, 1.0, seed=1).select(np.arange(60))
+    assert math.isfinite(compute(half, seed=0, **params))

@@ -8,7 +8,7 @@ import pytest
 from workers.kit import METRICS, UserError
 from workers.transferability import FeaturePass, score
 
-NAMES = [entry.name for entry in METRICS]
+NAMES = [entry.name for entry in METRICS if "classification" in entry.tasks]
 # Of the features in their own scale, by definition.
 OWN_SCALE = {"transrate", "sfda", "etran_energy", "etran_lda", "ncti_ncc", "ncti_seli", "ncti_vc"}
 # A diagonal covariance, the sign of principal components, sums over single features, seeded or truncated iterations.

@@ -112,6 +112,9 @@ class MetricEntry(Entry):
     interval    "halves": from stratified half-samples; "rows": the score is a mean over rows, and its target has
                 `terms(shared, *, seed, **params) -> (N,)`, of which the interval is a bootstrap
     cost        "cheap" (one Gram matrix), "medium", "heavy"
+    tasks       of data sets that it has a meaning for: "classification", "multi-label", "regression"
+    evidence    how it orders models on the published evidence that comes with Hubscope, against a list that never looks
+                at the data; "" where nothing was published
     """
 
     role: Literal["ranking", "part", "health"] = "ranking"
@@ -120,6 +123,8 @@ class MetricEntry(Entry):
     needs: tuple[str, ...] = ("features",)
     interval: Literal["halves", "rows"] = "halves"
     cost: Literal["cheap", "medium", "heavy"] = "cheap"
+    tasks: tuple[Literal["classification", "multi-label", "regression"], ...] = ("classification",)
+    evidence: Literal["", "beats the static list", "does not beat the static list"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,8 @@ parent's that lie in it.
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 
@@ -121,12 +123,12 @@ class FeaturePass:
             )
         return self._probabilities
 
-    def select(self, indices: Ints) -> FeaturePass:
+    def select(self, indices: Ints) -> Self:
         """The pass over some of the rows, each at most once, sharing what this one has computed.
 
         Raises UserError if fewer than two classes are left.
         """
-        part = object.__new__(FeaturePass)
+        part = object.__new__(type(self))
         part._features = self.features[indices]
         part.scale = self.scale
         part.codes = class_codes(self.codes[indices], len(indices))

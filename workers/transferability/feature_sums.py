@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from workers.kit import UserError
 from workers.transferability.feature_pass import FeaturePass, class_codes
+from workers.transferability.probabilities import checked_probabilities
 from workers.transferability.spectrum import ClassMoments, Floats, Ints, Spectrum
 
 _BLOCK_ENTRIES = 4_000_000
@@ -118,18 +119,23 @@ class SummedPass(FeaturePass):
         self._finish()
         self.counts = sums.counts[present]
 
+    def with_probabilities(self, probabilities: npt.ArrayLike) -> Self:
+        """This pass, with the (N, S) probabilities of the source classifier for its rows."""
+        self._probabilities = checked_probabilities(probabilities, len(self.codes))
+        return self
+
     @property
     def dimensions(self) -> int:
         """D."""
         return len(self._sums.gram)
 
-    def select(self, indices: Ints) -> SummedPass:
+    def select(self, indices: Ints) -> Self:
         """The pass over some of the rows, read again and summed; raises UserError where they cannot be read."""
         if self._source is None:
             raise UserError("This pass holds sums only, from which no rows can be selected.")
         features, codes = self._source
         sums = FeatureSums.of(features, codes, classes=len(self.counts), rows=indices)
-        part = SummedPass(sums, row_ids=self.row_ids[indices])
+        part = type(self)(sums, row_ids=self.row_ids[indices])
         part.codes = class_codes(codes[indices], len(indices))
         return part
 
@@ -178,10 +184,20 @@ class SummedPass(FeaturePass):
             )
 
 
-def pass_over(features: npt.NDArray[np.generic], labels: npt.ArrayLike, *, row_ids: npt.ArrayLike) -> FeaturePass:
-    """The pass over stored features: of the rows where they fit in memory, else of sums over them, in blocks."""
+def pass_over(
+    features: npt.NDArray[np.generic],
+    labels: npt.ArrayLike,
+    *,
+    row_ids: npt.ArrayLike,
+    probabilities: npt.ArrayLike | None = None,
+) -> FeaturePass:
+    """The pass over stored features: of the rows where they fit in memory, else of sums over them, in blocks.
+
+    probabilities  (N, S) of the source classifier, where metrics need them
+    """
     if features.size <= LARGEST_HELD:
-        return FeaturePass(features, labels, row_ids=row_ids)
+        return FeaturePass(features, labels, source_probabilities=probabilities, row_ids=row_ids)
     codes = class_codes(labels, len(features))
     sums = FeatureSums.of(features, codes, classes=int(codes.max()) + 1)
-    return SummedPass(sums, source=(features, codes), row_ids=row_ids)
+    whole = SummedPass(sums, source=(features, codes), row_ids=row_ids)
+    return whole if probabilities is None else whole.with_probabilities(probabilities)

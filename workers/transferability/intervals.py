@@ -30,10 +30,13 @@ def bootstrap_means(terms: Floats, row_ids: Ints, *, seed: int, draws: int = DRA
     return tuple(float(ordered[generator.integers(0, count, count)].mean()) for _ in range(draws))
 
 
-def score_with_interval(entry: MetricEntry, value: float | str, replicates: list[float | str]) -> Score:
+def score_with_interval(
+    entry: MetricEntry, value: float | str, replicates: list[float | str], *, kind: str = "stratified halves"
+) -> Score:
     """The score of a metric: a value with its interval, or the sentence that says why there is none of them.
 
     replicates  values on the half-samples, or means of the drawn terms; a text is the reason why one has no value
+    kind        what halves they were, in words
     """
     if isinstance(value, str):
         return Score(metric=entry.name, value=None, note=value)
@@ -49,7 +52,7 @@ def score_with_interval(entry: MetricEntry, value: float | str, replicates: list
     words = (
         f"score ± 1.96 × SD, bootstrap of the rows' terms, {len(numbers)} draws"
         if entry.interval == "rows"
-        else f"score ± 1.96 × SD, delete-half jackknife, {len(numbers)} stratified halves"
+        else f"score ± 1.96 × SD, delete-half jackknife, {len(numbers)} {kind}"
     )
     return Score(metric=entry.name, value=value, low=low, high=high, interval=words, replicates=numbers)
 

@@ -11,6 +11,7 @@ from workers.kit import UserError
 from workers.transferability.feature_pass import FeaturePass
 from workers.transferability.pass_metric import PassMetric
 from workers.transferability.spectrum import Spectrum
+from workers.transferability.target_pass import TargetPass
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,17 +22,27 @@ _LEAST_NOISE = 1e-12
 # Largest energy of true null directions, relative to the largest eigenvalue: (eps)² / (least eigenvalue kept).
 _ROUNDING = 1e-18
 _NEWTON_STEPS = 60
+_CONVERGED_ONLY = "Only the converged variant of LogME scores targets that are no classes."
 
 
-def log_maximum_evidence(shared: FeaturePass, *, seed: int = 0, variant: str = "converged", **_params: Any) -> float:
+def log_maximum_evidence(
+    shared: FeaturePass, *, seed: int = 0, variant: str = "converged", targets: str = "classes", **_params: Any
+) -> float:
     """Mean over the classes of max over (α, β) of the log evidence per row, one-against-rest indicators as targets.
 
     L = D/2 ln α + N/2 ln β − ½ ln|αI + βFᵀF| − β/2 ‖y − Fm‖² − α/2 ‖m‖² − N/2 ln 2π. Exact for every N, D and rank, and
     free of the features' scale; the noise variance is at least 1e-12 of the labels' mean square, which bounds the score
     of features that fit a class perfectly. All-zero features have the evidence of labels that are pure noise.
     `variant="eleven_steps"` is the published iteration instead. Source: You et al. 2021, section 4; JMLR 2022,
-    algorithm 3. Raises UserError for another variant.
+    algorithm 3. Targets that are no classes: see `evidence_of_targets`. Raises UserError for another variant, and where
+    `targets` is not what the rows have ("classes", the default, leaves it to them).
     """
+    if isinstance(shared, TargetPass):
+        if variant != "converged":
+            raise UserError(_CONVERGED_ONLY, field="variant")
+        return evidence_of_targets(shared)
+    if targets != "classes":
+        raise UserError("The rows have classes, not other targets: leave `targets` as it is.", field="targets")
     if variant == "eleven_steps":
         return _eleven_steps(shared)
     if variant != "converged":
@@ -51,42 +62,17 @@ def _is_too_coarse(spectrum: Spectrum, ratio: float) -> bool:
     return spectrum.dropped > _ROUNDING * most or (least < 1e-9 * most and ratio < 1e3 * least)
 
 
-def evidence_of_targets(features: npt.ArrayLike, targets: npt.ArrayLike, *, kind: str) -> float:
+def evidence_of_targets(shared: TargetPass) -> float:
     """LogME of targets that are no classes: mean over the targets of the maximum log evidence per row.
 
-    features  (N, D)
-    targets   (N,) or (N, T) numbers
-    kind      "regression": every target is standardised first (mean 0, SD 1, ddof 0), so that unit and offset do not
-              matter; "multi_label": 0/1 columns, taken as they are, those of one value left out
-
-    Raises UserError for features as FeaturePass does, for targets of another length or that are not finite, for labels
-    other than 0 and 1, and where no target varies. Source: You et al. 2022, section 4.4.
+    Of a regression every target is standardised first; several labels are taken as 0/1 columns. Targets that do not
+    vary are left out. Source: You et al. 2022, section 4.4. Raises UserError where no target varies.
     """
-    values = np.asarray(targets)
-    shared = FeaturePass(features, np.arange(len(np.atleast_1d(features))))
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) != shared.rows or values.dtype.kind not in "biuf":
-        raise UserError(f"There must be one row of numbers as targets for each of the {shared.rows} rows of features.")
-    values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UserError("The targets hold NaN or infinite values: leave those rows out.")
-    if kind == "multi_label" and not np.isin(values, (0, 1)).all():
-        raise UserError("Multi-label targets are tables of 0 and 1: encode them so first.")
-    values = values[:, values.max(axis=0) > values.min(axis=0)]
-    if values.shape[1] == 0:
-        raise UserError("No target varies, so there is nothing to explain.")
-    if kind == "regression":
-        values = (values - values.mean(axis=0)) / values.std(axis=0)
-    left, singular, _right = np.linalg.svd(shared.features, full_matrices=False)
-    keep = singular > max(shared.features.shape) * np.finfo(np.float64).eps * singular.max(initial=0.0)
-    spectrum = Spectrum(
-        rows=shared.rows,
-        dimensions=shared.dimensions,
-        values=np.square(singular[keep])[::-1],
-        projections=(left.T[keep] @ values)[::-1],
-        dropped=0.0,
-    )
-    evidence, _ratios = _maximum_evidence(spectrum, np.square(values).sum(axis=0))
+    lengths = np.square(shared.targets()).sum(axis=0)
+    spectrum = shared.target_spectrum()
+    evidence, ratios = _maximum_evidence(spectrum, lengths)
+    if len(ratios) and _is_too_coarse(spectrum, float(ratios.min())):
+        evidence, _ratios = _maximum_evidence(shared.target_spectrum(is_accurate=True), lengths)
     return float(evidence.mean())
 
 
@@ -106,8 +92,8 @@ class _LogME(PassMetric):
         if params.get("targets", "classes") == "classes":
             return super().__call__(features, labels, seed=seed, **params)
         if params.get("variant", "converged") != "converged":
-            raise UserError("Only the converged variant of LogME scores targets that are no classes.", field="variant")
-        return evidence_of_targets(features, labels, kind=params["targets"])
+            raise UserError(_CONVERGED_ONLY, field="variant")
+        return self.compute(TargetPass(features, labels, task=params["targets"].replace("_", "-")), seed=seed, **params)
 
 
 def _maximum_evidence(spectrum: Spectrum, lengths: Floats) -> tuple[Floats, Floats]:

@@ -125,6 +125,8 @@ ENTRIES = (
         target=f"{_ROOM}.logme:METRIC",
         params=LogmeParams,
         paper="You et al., ICML 2021, arXiv 2102.11005; JMLR 2022, arXiv 2110.10545",
+        tasks=("classification", "multi-label", "regression"),
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="regularised_h_score",
@@ -141,6 +143,7 @@ ENTRIES = (
         target=f"{_ROOM}.h_score:PLAIN",
         paper="Bao et al., ICIP 2019",
         range="[0, C - 1]",
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="knn",
@@ -151,6 +154,17 @@ ENTRIES = (
         paper="Leave-one-out accuracy as a transferability score: arXiv 2503.18528",
         range="[0, 1]",
         cost="medium",
+    ),
+    MetricEntry(
+        name="knn_numbers",
+        title="Leave-one-out kNN, numbers",
+        meaning="Share of the targets' variance that the mean of the nearest other samples explains.",
+        target=f"{_ROOM}.neighbour_numbers:METRIC",
+        params=KnnParams,
+        paper="Leave-one-out R² of nearest neighbours; with classes see knn",
+        range="(-inf, 1]",
+        cost="medium",
+        tasks=("regression",),
     ),
     MetricEntry(
         name="look",
@@ -190,6 +204,7 @@ ENTRIES = (
         range="(-inf, 0]",
         needs=("source_probabilities",),
         interval="rows",
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="leep",
@@ -200,6 +215,7 @@ ENTRIES = (
         range="(-inf, 0]",
         needs=("source_probabilities",),
         interval="rows",
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="nleep",
@@ -210,6 +226,7 @@ ENTRIES = (
         paper="Li et al., CVPR 2021, arXiv 2011.11200",
         range="(-inf, 0]",
         cost="heavy",
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="transrate",
@@ -227,6 +244,7 @@ ENTRIES = (
         params=GbcParams,
         paper="Pándy et al., CVPR 2022, arXiv 2111.12780",
         range="[-C(C - 1), 0]",
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="lfc",
@@ -235,6 +253,7 @@ ENTRIES = (
         target=f"{_ROOM}.lfc:METRIC",
         paper="Deshpande et al., 2021, arXiv 2102.00084",
         range="[-1, 1]",
+        evidence="does not beat the static list",
     ),
     MetricEntry(
         name="parc",
@@ -321,6 +340,7 @@ ENTRIES = (
         params=SpectralParams,
         paper="Chen et al. (NMTune), ICLR 2024, arXiv 2309.17002",
         range="[0, ln min(N, D)]",
+        tasks=("classification", "multi-label", "regression"),
     ),
     MetricEntry(
         name="lsvr",
@@ -331,6 +351,7 @@ ENTRIES = (
         params=SpectralParams,
         paper="Chen et al. (NMTune), ICLR 2024, arXiv 2309.17002",
         range="[0, ln min(N, D)]",
+        tasks=("classification", "multi-label", "regression"),
     ),
     MetricEntry(
         name="effective_rank",
@@ -342,6 +363,7 @@ ENTRIES = (
         paper="Roy and Vetterli, EUSIPCO 2007",
         range="[1, min(N, D)]",
         cost="medium",
+        tasks=("classification", "multi-label", "regression"),
     ),
     MetricEntry(
         name="nc1",

@@ -42,6 +42,13 @@ def checked_probabilities(values: npt.ArrayLike, rows: int) -> Floats:
     return np.asarray(table / sums[:, None])
 
 
+def source_probabilities(logits: npt.NDArray[Any]) -> Floats:
+    """(N, S) softmax of the source classifier's logits, in float64."""
+    values = np.asarray(logits, dtype=np.float64)
+    values = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+
 def expected_log_likelihoods(probabilities: Floats, codes: Ints, classes: int) -> Floats:
     """(N,) log Σ_z P(y_n | z) θ(x_n)_z with P(y | z) estimated on the same rows: LEEP's terms, 2 N S operations.
 
