@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from workers.fewshot.head_entries import C_GRID
 from workers.kit import ANALYSES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
 from workers.sources.entries import features_fit
+from workers.statistics.metric_names import METRIC_TITLES
 
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 0)
 LARGEST_K = 4096
@@ -20,15 +21,19 @@ class FewshotSpec(Spec):
     shots       labels a class; 0 means all training rows
     replicates  independent draws of the labels for each number of shots
     heads       names in HEADS
+    metrics     names in METRIC_TITLES
     c_grid      values of C for the heads that choose one, from strong to weak penalty
     seed        of the split and of the draws; two models are comparable when it is the same
+    draws       bootstrap draws of the test rows behind the intervals
     """
 
     shots: tuple[int, ...] = Field(default=SHOTS, min_length=1, title="Labels a class (0 = all)")
     replicates: int = Field(default=5, ge=1, le=100, title="Replicates")
     heads: tuple[str, ...] = Field(default=("logistic", "nearest_class_mean"), min_length=1, title="Heads")
+    metrics: tuple[str, ...] = Field(default=tuple(METRIC_TITLES), min_length=1, title="Metrics")
     c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
     seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+    draws: int = Field(default=1000, ge=100, le=100_000, title="Bootstrap draws")
 
     @field_validator("shots")
     @classmethod
@@ -52,6 +57,16 @@ class FewshotSpec(Spec):
             raise ValueError("the same head appears twice")
         return value
 
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in METRIC_TITLES:
+                raise ValueError(f"there is no metric {name!r} here; known: {', '.join(METRIC_TITLES)}")
+        if len(set(value)) != len(value):
+            raise ValueError("the same metric appears twice")
+        return value
+
     @field_validator("c_grid")
     @classmethod
     def _c_grid(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -72,9 +87,10 @@ def features_params(spec: FewshotSpec) -> dict[str, str]:
     return {}
 
 
-ANALYSES.add(
+FEWSHOT = ANALYSES.add(
     JobEntry(
         name="fewshot",
+        version="2",
         title="Few-shot evaluation",
         meaning="Measures how accurate simple heads on the frozen features get with 1, 2, 4, … labels a class.",
         target="workers.fewshot.analysis:run",

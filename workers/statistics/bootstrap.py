@@ -125,7 +125,6 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike, Weights], Array]] = {
     "brier": bootstrap_brier,
     "ece": bootstrap_ece,
 }
-LOWER_IS_BETTER = frozenset({"brier", "ece"})
 
 
 def point_score(metric: str, scores: ArrayLike, labels: ArrayLike) -> float:

@@ -1,0 +1,103 @@
+"""One cell of a few-shot grid: a head, made, fitted on one draw of labels and asked about the test rows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.fewshot.cell_store import Cell, cell_key, rows_digest
+from workers.fewshot.heads.protocol import ClassTexts, Head
+from workers.kit import HEADS, HeadEntry, Spec
+
+Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+UNSEEN = -30.0  # log-odds of a class without a training row: it is never named, and all its rows tie
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMaker:
+    """Makes the heads of one name for all cells of a grid.
+
+    params  what the constructor is given beside texts and seed: the entry's own parameters where the analysis has them
+    texts   for heads that need "class_texts", in the order of the sub-task's classes
+    """
+
+    entry: HeadEntry
+    params: Mapping[str, Any]
+    takes_seed: bool
+    texts: ClassTexts | None = None
+
+    def make(self, *, seed: int) -> Head:
+        """A new head, unfitted."""
+        head: Head = self.entry.load()(**self.arguments(seed), **({} if self.texts is None else {"texts": self.texts}))
+        return head
+
+    def arguments(self, seed: int) -> dict[str, Any]:
+        """What the constructor is given beside the texts; JSON values."""
+        return {**self.params, **({"seed": seed} if self.takes_seed else {})}
+
+    def key(self, *, features: str, rows: str, seed: int, version: str) -> str:
+        """The name of a cell of this head in the store."""
+        texts = ""
+        if self.texts is not None:
+            texts = rows_digest(np.asarray(self.texts.embeddings), np.array(self.texts.logit_scale))
+        return cell_key(
+            features=features,
+            rows=rows,
+            head=self.entry.name,
+            head_version=self.entry.version,
+            params=self.arguments(seed),
+            texts=texts,
+            version=version,
+        )
+
+
+def maker_of(name: str, spec: Spec, *, texts: ClassTexts | None = None) -> HeadMaker:
+    """How heads of that name are made under the parameters of an analysis."""
+    entry = HEADS.get(name)
+    own = (set(entry.params.model_fields) & set(type(spec).model_fields)) - {"seed"}
+    values = spec.model_dump(mode="json")
+    takes_seed = "seed" in inspect.signature(entry.load()).parameters
+    return HeadMaker(
+        entry=entry,
+        params={field: values[field] for field in sorted(own)},
+        takes_seed=takes_seed,
+        texts=texts if "class_texts" in entry.needs else None,
+    )
+
+
+def fit_cell(
+    head: Head,
+    *,
+    train: tuple[Array, Rows],
+    validation: tuple[Array, Rows],
+    test: Array,
+    classes: int,
+) -> Cell:
+    """Fit on the shots, choose on the validation shots (if there are any), and keep the logits of the test rows.
+
+    Labels are 0..classes−1. A class that no training row has gets the log-odds `UNSEEN` everywhere.
+    """
+    fitted = head.fit(*train, validation=validation if len(validation[1]) else None)
+    return Cell(
+        logits=over_all_classes(fitted.decision(test), fitted.classes, classes),
+        choice=fitted.choice,
+        converged=bool(fitted.converged),
+    )
+
+
+def over_all_classes(logits: NDArray[np.float64], seen: Rows, classes: int) -> NDArray[np.float32]:
+    """Logits (N, classes) float32, rows centred, from those of the classes that the head has seen."""
+    if len(seen) < classes:
+        top = logits.max(axis=1, keepdims=True)
+        sure = top + np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+        full = np.full((len(logits), classes), UNSEEN)
+        full[:, seen] = logits - sure
+        logits = full - full.mean(axis=1, keepdims=True)
+    return logits.astype(np.float32)
