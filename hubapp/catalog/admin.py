@@ -30,6 +30,7 @@ from hubapp.catalog.models import (
     Source,
     SyncRun,
     Tensor,
+    Upload,
     Word,
 )
 from workers.kit import UserError
@@ -123,6 +124,16 @@ class DatasetRevisionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ["digest", "dataset__slug"]
     raw_id_fields = ["dataset"]
     readonly_fields = ["digest", "created_at"]
+
+
+@admin.register(Upload)
+class UploadAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Uploads."""
+
+    list_display = ["title", "status", "dataset", "uploaded_by", "size_bytes", "created_at"]
+    list_select_related = ["dataset", "uploaded_by"]
+    raw_id_fields = ["dataset", "revision", "uploaded_by"]
+    readonly_fields = ["folder", "files", "report", "created_at", "checked_at"]
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -37,6 +37,17 @@ class SearchRollupsSpec(Spec):
     """The site job "search_rollups" has no parameters."""
 
 
+class DatasetCheckSpec(Spec):
+    """Parameters of the site job "dataset_check".
+
+    upload  id of the upload
+    round   of its checking: what a person says anew begins another
+    """
+
+    upload: str = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", title="Upload")
+    round: int = Field(default=1, ge=1, title="Round")
+
+
 SOURCE_SYNC = JobEntry(
     name="source_sync",
     title="Sync of a source",
@@ -64,4 +75,14 @@ SEARCH_ROLLUPS = JobEntry(
     queue="housekeeping",
     reuse="active",
 )
-ENTRIES = (SOURCE_SYNC, SOURCE_REFRESH, SEARCH_ROLLUPS)
+DATASET_CHECK = JobEntry(
+    name="dataset_check",
+    title="Check of an uploaded data set",
+    meaning="Finds out what an uploaded file is, reads it, and says in words what spoils scores on it.",
+    target="hubapp.catalog.uploads.checking:dataset_check_run",
+    params=DatasetCheckSpec,
+    queue="housekeeping",
+    reuse="active",
+    time_limit_seconds=1800,
+)
+ENTRIES = (SOURCE_SYNC, SOURCE_REFRESH, SEARCH_ROLLUPS, DATASET_CHECK)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from hubapp.catalog.models import Dataset, DatasetRevision, File, Model
+from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Upload
 from workers.kit import UserError
 
 
@@ -65,10 +65,17 @@ def dataset_delete(dataset: Dataset) -> None:
     """Delete a data set with its revisions, jobs and results, and its stored files unless another one has them too."""
     with transaction.atomic():
         locations = list(dataset.revisions.exclude(location="").values_list("location", flat=True))
+        locations += [f"{folder}/" for folder in dataset.uploads.exclude(folder="").values_list("folder", flat=True)]
+        ids = {
+            place
+            for rows in (dataset.revisions, dataset.uploads)
+            for place in rows.values_list("ids_location", flat=True)
+        }
         dataset.delete()
         transaction.on_commit(
             lambda: _folders_remove({_stored_folder(place) for place in locations}, is_used=is_used_by_dataset)
         )
+        transaction.on_commit(lambda: _files_remove(ids))
 
 
 def _stored_folder(location: str) -> str:
@@ -83,8 +90,14 @@ def is_used_by_model(folder: str) -> bool:
 
 
 def is_used_by_dataset(folder: str) -> bool:
-    """Whether any data set revision lies in that folder of FILES_DIR."""
-    return DatasetRevision.objects.filter(Q(location=folder) | Q(location__startswith=f"{folder}/")).exists()
+    """Whether any data set revision, or an upload that may become one, lies in that folder of FILES_DIR."""
+    of_revision = DatasetRevision.objects.filter(Q(location=folder) | Q(location__startswith=f"{folder}/"))
+    return of_revision.exists() or Upload.objects.filter(folder=folder).exists()
+
+
+def _files_remove(locations: set[str]) -> None:
+    for location in locations - {""}:
+        (Path(settings.FILES_DIR) / location).unlink(missing_ok=True)
 
 
 def _folders_remove(folders: set[str], *, is_used: Callable[[str], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+import hubapp.catalog.dataset_names
 import hubapp.ui.converters  # noqa: F401 (registers "name")
 from hubapp.catalog.views import datasets, lineage, model, model_list, papers, searches, sources
 from hubapp.ui.pages import page_paths
@@ -22,7 +23,7 @@ urlpatterns: list[URLPattern] = [
     *page_paths("papers/", papers.paper_list_page, name="paper_list"),
     *page_paths("papers/<name:arxiv_id>/", papers.paper_page, name="paper_detail"),
     *page_paths("datasets/", datasets.dataset_list_page, name="dataset_list"),
-    *page_paths("datasets/<slug:slug>/", datasets.dataset_page, name="dataset_detail"),
+    *page_paths("datasets/<dataset:slug>/", datasets.dataset_page, name="dataset_detail"),
     path("change/datasets/<str:action>/<slug:slug>/", datasets.dataset_change, name="dataset_change"),
     *page_paths("sources/", sources.source_list_page, name="source_list"),
     *page_paths("sources/<int:pk>/", sources.source_page, name="source_detail"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hubapp.jobs import schedule_views, views
+from hubapp.jobs import schedule_views, upload_views, views
 from hubapp.ui.pages import page_paths
 
 app_name = "jobs"
@@ -14,6 +14,8 @@ urlpatterns = [
     path("jobs/<uuid:pk>/status/", views.job_status, name="job_status"),
     path("jobs/<uuid:pk>/cancel/", views.job_cancel, name="job_cancel"),
     path("jobs/<uuid:pk>/again/", views.job_again, name="job_again"),
+    *page_paths("datasets/new/", upload_views.dataset_new, name="dataset_new"),
+    *page_paths("uploads/<uuid:pk>/", upload_views.upload_page, name="upload_detail"),
     *page_paths("schedules/", schedule_views.schedule_list, name="schedule_list"),
     path("schedules/new/", schedule_views.schedule_new, name="schedule_new"),
     path("schedules/preview/", schedule_views.schedule_preview, name="schedule_preview"),

@@ -6,6 +6,7 @@ from hubapp.catalog.models.model import Catalogued, CataloguedQuerySet, Modality
 from hubapp.catalog.models.revision import File, Revision, Tensor
 from hubapp.catalog.models.searching import FacetCount, Notice, RollUp, SampledModel, SavedSearch, Word
 from hubapp.catalog.models.source import RefusedRecord, Sighting, Source, SyncRun
+from hubapp.catalog.models.upload import Upload
 
 __all__ = [
     "BaseLink",
@@ -32,5 +33,6 @@ __all__ = [
     "Source",
     "SyncRun",
     "Tensor",
+    "Upload",
     "Word",
 ]

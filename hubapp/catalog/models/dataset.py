@@ -36,6 +36,8 @@ class DatasetRevision(models.Model):
     rows = models.PositiveIntegerField(default=0)
     classes = models.JSONField(default=list, blank=True)  # class names in label order
     profile = models.JSONField(default=dict, blank=True)  # of the job "dataset_profile": counts per class, warnings
+    change = models.JSONField(default=dict, blank=True)  # against the revision before it: rows by content, classes
+    ids_location = models.CharField(max_length=200, blank=True)  # content ids of its rows, below FILES_DIR
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -22,6 +22,7 @@ class Modality(TextChoices):
     TEXT = "text", "text"
     SERIES = "series", "time series"
     AUDIO = "audio", "audio"
+    TABLE = "table", "table"
 
 
 class CataloguedQuerySet(models.QuerySet):  # type: ignore[type-arg]

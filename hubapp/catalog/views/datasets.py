@@ -15,6 +15,8 @@ from hubapp.catalog.selectors import dataset_detail, dataset_list, dataset_ref, 
 from hubapp.catalog.views.answers import CHANGES, near_names, staff_only
 from hubapp.ui.pages import page
 
+MOST_REVISIONS = 50
+
 
 @require_safe
 def dataset_list_page(request: HttpRequest) -> HttpResponse:
@@ -40,11 +42,15 @@ def dataset_page(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = dataset_detail(slug)
     revision = dataset.current_revision
     fits = [fit for fit in which_fit(datasets=[dataset_ref(revision)]) if fit.model is None] if revision else []
+    listed = dataset.revisions.defer("profile", "classes")[:MOST_REVISIONS]
+    revisions = [(one, presenting.change_sentence(one)) for one in listed]
     context = {
         "dataset": dataset,
         "revision": revision,
         "sample": presenting.sample_sentence(revision) if revision else "",
-        "classes": presenting.class_counts(revision) if revision else [],
+        "classes": presenting.revision_classes(revision) if revision else None,
+        "shown": presenting.revision_profile(revision) if revision else None,
+        "revisions": revisions,
         "fits": fits,
     }
     return page(
@@ -53,6 +59,7 @@ def dataset_page(request: HttpRequest, slug: str) -> HttpResponse:
         context,
         data=lambda: {
             **presenting.dataset_json(dataset),
+            "revisions": [presenting.revision_json(one) for one, _ in revisions],
             "analyses": [fit_json(fit) for fit in fits],
         },
     )

@@ -1,0 +1,1 @@
+"""Data sets that people bring: files come in, a job checks them, a person accepts or discards them."""
