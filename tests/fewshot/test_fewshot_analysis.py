@@ -237,3 +237,44 @@ def test_a_cancelled_job_stops_at_the_next_fit(digits):
 
 def test_the_registry_loads_this_analysis():
     assert ANALYSES.get("fewshot").load() is run
+
+
+def cell_files(context):
+    return {path: path.stat().st_ino for path in (context.store_dir / "cells").rglob("*.npz")}
+
+
+def test_more_shots_heads_and_metrics_add_only_their_own_cells(digits):
+    context = context_with(*digits)
+    first = run(FewshotSpec(shots=(2, 0), replicates=2, metrics=("accuracy",)), context)
+    assert first.provenance["cells_computed"] == 6
+    kept = cell_files(context)
+    again = context_with(*digits, store_dir=context.store_dir)
+    more = run(FewshotSpec(shots=(1, 2, 0), replicates=2, metrics=("accuracy", "map")), again)
+    assert more.provenance["cells_computed"] == 4
+    assert {path: cell_files(context)[path] for path in kept} == kept
+    assert len(cell_files(context)) == 10
+    before = by_key(first)
+    assert {key: by_key(more)[key] for key in before} == before
+    replicate = run(FewshotSpec(shots=(1, 2, 0), replicates=3), again)
+    assert replicate.provenance["cells_computed"] == 4
+    assert run(FewshotSpec(shots=(1,), replicates=3, c_grid=(1.0,)), again).provenance["cells_computed"] == 3
+    assert run(FewshotSpec(shots=(1,), replicates=3, seed=1), again).provenance["cells_computed"] == 6
+
+
+def test_a_grid_that_was_cut_short_gives_the_same_bytes(digits, finished):
+    """In the same process; `tests/faults/test_fewshot_kill.py` kills real ones."""
+    cut = context_with(*digits, cls=CancelledLater)
+    with pytest.raises(Cancelled):
+        run(SPEC, cut)
+    left = cell_files(cut)
+    assert len(left) == 3
+    again = context_with(*digits, store_dir=cut.store_dir)
+    outcome = run(SPEC, again)
+    assert outcome.provenance["cells_computed"] == 20 - 3
+    assert {path: cell_files(again)[path] for path in left} == left
+    assert (outcome.scores, outcome.tables, outcome.summary) == (
+        finished[0].scores,
+        finished[0].tables,
+        finished[0].summary,
+    )
+    assert (again.workdir / "predictions.npz").read_bytes() == (finished[1].workdir / "predictions.npz").read_bytes()

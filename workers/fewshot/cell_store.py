@@ -100,7 +100,7 @@ class CellStore:
         """The cell of that key, marked as used now; None if there is none or if it is damaged."""
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
                 cell = Cell(
                     logits=np.asarray(arrays["logits"], dtype=np.float32),
                     choice=str(arrays["choice"]),
