@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hubapp.results.evidence.base import Base, metric_title
-from hubapp.results.evidence.kept import KeptBlend, blend_kept
+from hubapp.results.evidence.kept import KeptBlend, blend_kept, metrics_judged
 from hubapp.results.models import Score
 from hubapp.results.pairing import Pairs, Scored, draws_of, halves_compared, paired
 from hubapp.results.selectors import Column
@@ -94,7 +94,7 @@ def blend_shown(scores: Mapping[str, Mapping[str, Score]], columns: Sequence[Col
     if len(measured) < FEWEST_PARTS:
         return None
     common = [one for one in ranking if all(one.key in found for found in measured.values())]
-    known = {name for table in base.tables for name in table.scores}
+    known = set(metrics_judged(base, base.metrics()))
     judged = [one.metric for one in common if one.metric in known]
     kept = blend_kept(base, judged) if len(judged) >= FEWEST_PARTS else None
     if kept is None:
@@ -121,7 +121,7 @@ def _none_sentence(
     hint = f" There is evidence on {', '.join(more)} too: compute them for every model." if more else ""
     some = f" ({', '.join(partly)} for some of them)" if partly and len(partly) > len(judged) else ""
     return (
-        "No blend: it takes two metrics that were computed for every model here and have evidence, and there is "
+        "No blend: it takes two metrics that were computed for every model here and have enough evidence, and there is "
         f"{held}{some}.{hint}"
     )
 

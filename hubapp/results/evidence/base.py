@@ -25,6 +25,8 @@ from workers.statistics.evidence import (
     verdict_of,
 )
 
+MOST_TOGETHER = 8  # metrics whose weights are chosen together; of more, the three best are a matter of seconds to find
+
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
@@ -130,12 +132,14 @@ def static_means(base: Base) -> dict[str, Mean | None]:
 def blend_of(base: Base, metrics: tuple[str, ...]) -> ChosenBlend | None:
     """The blend of some of these metrics that does best on data sets left out; None where evidence is too thin.
 
-    Of what each table offers, every single metric, every pair and the whole are tried, since weights among many metrics
-    are chosen badly on few data sets; the one with the highest mean τ on the data sets left out is taken. That choice
-    makes its mean a little too good. Metrics that only describe features or are parts of others never take part.
+    Of what each table offers, every single metric, every pair and, up to MOST_TOGETHER metrics, the whole are tried,
+    since weights among many metrics are chosen badly on few data sets; the one with the highest mean τ on the data sets
+    left out is taken. That choice makes its mean a little too good. Metrics that only describe features or are parts of
+    others never take part.
     """
     wanted = [name for name in metrics if name in METRICS and METRICS.get(name).role == "ranking"]
     offered = {tuple(name for name in wanted if name in table.scores) for table in base.tables}
-    small = {names for whole in offered for size in (1, 2) for names in combinations(whole, size)}
-    found = [choose_blend(base.tables, names) for names in sorted(offered | small, key=lambda one: (len(one), one))]
+    small = {names for one in offered for size in (1, 2) for names in combinations(one, size)}
+    whole = {names for names in offered if len(names) <= MOST_TOGETHER}
+    found = [choose_blend(base.tables, names) for names in sorted(whole | small, key=lambda one: (len(one), one))]
     return max((one for one in found if one is not None), key=lambda one: one.mean.value, default=None)

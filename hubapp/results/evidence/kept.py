@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
 from hubapp.results.evidence.base import Base, blend_of, metric_evidence
 from workers.kit import digest_of
-from workers.statistics.blend import Blend, ChosenBlend
-from workers.statistics.evidence import EvidenceTable, Mean, mean_over_data_sets, static_standings
+from workers.statistics.blend import FEWEST_DATA_SETS, Blend, ChosenBlend
+from workers.statistics.evidence import FEWEST_MODELS, EvidenceTable, Mean, mean_over_data_sets, static_standings
 
 CACHE_SECONDS = 30 * 24 * 3600
 _VERSION = 1  # raised when what is kept changes its form
@@ -80,6 +81,21 @@ def _keep(key: str, value: Any) -> None:
     _here(key).append(value)
     with contextlib.suppress(RedisError):
         cache.set(key, value, CACHE_SECONDS)
+
+
+def metrics_judged(base: Base, metrics: Sequence[str]) -> list[str]:
+    """Those of the metrics that can be weighed: scored on three data sets or more with three models each."""
+    return [
+        name
+        for name in metrics
+        if sum(_data_sets(table, name) for table in base.tables if name in table.scores) >= FEWEST_DATA_SETS
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _data_sets(table: EvidenceTable, metric: str) -> int:
+    both = np.isfinite(table.scores[metric]) & np.isfinite(table.accuracy)
+    return int((both.sum(axis=0) >= FEWEST_MODELS).sum())
 
 
 def marks_of(base: Base, metrics: Sequence[str]) -> dict[str, Mark]:

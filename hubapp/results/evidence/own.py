@@ -18,8 +18,8 @@ Key = tuple[str, str]
 def own_records(user: Person) -> list[Record]:
     """One record for each model and data set with a few-shot result at all labels, of current revisions.
 
-    The newest shown outcome counts, of models that `user` may know of. Untrained controls are left out: to put them
-    last is no art. Scores are turned so that higher predicts better. Costs two queries.
+    The newest shown result of each metric counts, of models that `user` may know of. Untrained controls are left out:
+    to put them last is no art. Scores are turned so that higher predicts better. Costs two queries.
     """
     accuracies = _newest(user, "fewshot", metric="accuracy", head="logistic", shots=0)
     scores = _newest(user, "transferability", head="", shots=None)
@@ -46,7 +46,10 @@ def own_records(user: Person) -> list[Record]:
 
 
 def _newest(user: Person, kind: str, *, head: str, shots: int | None, metric: str = "") -> dict[Key, dict[str, float]]:
-    """The scores by metric of the newest outcome of each (model, data set), by their slugs."""
+    """The newest score of each metric, under its default parameters, of each (model, data set), by their slugs.
+
+    A metric that the newest run refused has none.
+    """
     rows: QuerySet[Outcome] = outcomes_visible_to(user).filter(
         kind=kind,
         archived_at__isnull=True,
@@ -56,17 +59,26 @@ def _newest(user: Person, kind: str, *, head: str, shots: int | None, metric: st
         dataset_revision=F("dataset_revision__dataset__current_revision"),
         dataset_revision__dataset__archived_at__isnull=True,
     )
-    newest = rows.order_by("revision_id", "dataset_revision_id", "-created_at").distinct(
-        "revision_id", "dataset_revision_id"
-    )
-    scores = Score.objects.filter(outcome__in=newest.values("pk"), head=head, value__isnull=False)
+    keys = ("revision_id", "dataset_revision_id", "params")
+    newest = rows.order_by(*keys, "-created_at").distinct(*keys)
+    scores = Score.objects.filter(outcome__in=newest.values("pk"), head=head)
     scores = scores.filter(shots__isnull=True) if shots is None else scores.filter(shots=shots)
     if metric:
         scores = scores.filter(metric=metric)
-    found: dict[Key, dict[str, float]] = {}
-    for model, data_set, name, value in scores.order_by(
-        "outcome__revision__model__slug", "outcome__dataset_revision__dataset__slug", "metric"
-    ).values_list("outcome__revision__model__slug", "outcome__dataset_revision__dataset__slug", "metric", "value"):
-        if model and data_set and value is not None:
-            found.setdefault((model, data_set), {})[name] = value
-    return found
+    found: dict[Key, dict[str, float | None]] = {}
+    for model, data_set, name, value, params in scores.order_by(
+        "outcome__revision__model__slug", "outcome__dataset_revision__dataset__slug", "metric", "-outcome__created_at"
+    ).values_list(
+        "outcome__revision__model__slug",
+        "outcome__dataset_revision__dataset__slug",
+        "metric",
+        "value",
+        "outcome__params__params",
+    ):
+        if model and data_set and not (params or {}).get(name):
+            found.setdefault((model, data_set), {}).setdefault(name, value)
+    return {
+        key: known
+        for key, values in found.items()
+        if (known := {name: value for name, value in values.items() if value is not None})
+    }
