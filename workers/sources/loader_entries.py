@@ -42,3 +42,11 @@ LOADERS.add(
         modality="series",
     )
 )
+LOADERS.add(
+    LoaderEntry(
+        name="identity",
+        title="The inputs themselves",
+        meaning="No model: a table's columns, or an image's pixels in a coarse grid, as the baseline to beat.",
+        target="workers.sources.encoders.identity:open_encoder",
+    )
+)
