@@ -24,6 +24,8 @@ MAX_SHARDS = 10_000
 MAX_COLUMN_BYTES = 4 * 2**30
 MAX_UNFOLDED_BYTES = 4 * 2**30
 LOOKED_AT = 500
+LONG_LOOKED_AT = 5
+MAX_HEAD_BYTES = 64 * 2**20
 _SHARD = re.compile(r"(?P<split>[A-Za-z]+)(?:[-_.].*)?\.parquet", re.IGNORECASE)
 _DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError, NotImplementedError, UnicodeDecodeError)
 
@@ -41,7 +43,7 @@ class ParquetTable:
     """A table that lies in shards; columns are read when they are asked for.
 
     features  the Hub's description of the columns, from the schema's metadata; {} where there is none
-    texts     names of the columns of texts or bytes
+    texts     paths of the columns, and of the parts of a column, that hold texts or bytes
     """
 
     names: tuple[str, ...]
@@ -84,7 +86,9 @@ class ParquetTable:
         for shard in self.shards:
             try:
                 # Texts stay as codes of a dictionary, so that what they unfold to is known before it is in memory.
-                with pq.ParquetFile(shard.path, read_dictionary=[name] if name in self.texts else None) as file:
+                with pq.ParquetFile(
+                    shard.path, read_dictionary=[path for path in self.texts if path.split(".")[0] == name]
+                ) as file:
                     for group in range(file.metadata.num_row_groups):
                         count = file.metadata.row_group(group).num_rows
                         inside = None if wanted is None else _inside(wanted, start, count)
@@ -119,18 +123,16 @@ class ParquetTable:
         """What every column holds, by its first rows and by what the Hub's description says."""
         head = next((shard for shard in self.shards if shard.rows), self.shards[0])
         try:
-            with pq.ParquetFile(head.path) as file:
-                batch = next(file.iter_batches(batch_size=LOOKED_AT), None)
-                values = {} if batch is None else {name: batch.column(name).to_pylist() for name in self.names}
+            with pq.ParquetFile(head.path, read_dictionary=sorted(self.texts)) as file:
+                values = {name: _head(file, name) for name in self.names}
         except _DAMAGED as error:
             raise _damaged(head.label) from error
-        if batch is None:
-            raise UserError("The Parquet files have no rows.")
         return [
             described(
                 name,
                 values[name],
-                is_class=bool(self.class_names(name)) or pa.types.is_dictionary(batch.schema.field(name).type),
+                is_class=bool(self.class_names(name))
+                or (name not in self.texts and pa.types.is_dictionary(file.schema_arrow.field(name).type)),
                 kind=self._kind(name),
             )
             for name in self.names
@@ -170,12 +172,37 @@ def _unfolded_bytes(column: pa.ChunkedArray) -> int:
     """Bytes of a column once every value stands for itself."""
     total = 0
     for chunk in column.chunks:
-        if pa.types.is_dictionary(chunk.type) and _is_text(chunk.type.value_type):
+        if pa.types.is_struct(chunk.type):
+            parts = (pa.chunked_array([chunk.field(at)]) for at in range(chunk.type.num_fields))
+            total += sum(_unfolded_bytes(part) for part in parts)
+        elif pa.types.is_dictionary(chunk.type) and _is_text(chunk.type.value_type):
             lengths = pc.binary_length(chunk.dictionary)
             total += int(pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0)
         else:
             total += int(chunk.nbytes)
     return total
+
+
+def _head(file: pq.ParquetFile, name: str) -> list[Any]:
+    """The first values of a column, fewer where they are long; group by group, as pyarrow needs it for nested ones."""
+    found: list[Any] = []
+    for group in range(file.metadata.num_row_groups):
+        batches = file.iter_batches(batch_size=LOOKED_AT - len(found), row_groups=[group], columns=[name])
+        if (batch := next(batches, None)) is None:
+            continue
+        column = batch.column(0)
+        if _unfolded_bytes(pa.chunked_array([column])) > MAX_HEAD_BYTES:
+            return found or list(column.slice(0, LONG_LOOKED_AT).to_pylist())
+        found += column.to_pylist()
+        if len(found) >= LOOKED_AT:
+            break
+    return found
+
+
+def _texts_of(field: pa.Field) -> list[str]:
+    if pa.types.is_struct(field.type):
+        return [f"{field.name}.{part.name}" for part in field.type if _is_text(part.type)]
+    return [field.name] if _is_text(field.type) else []
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -256,6 +283,6 @@ def read_parquet(location: Path) -> ParquetTable:
         names=tuple(schema.names),
         shards=tuple(shards),
         features=features,
-        texts=frozenset(field.name for field in schema if _is_text(field.type)),
+        texts=frozenset(path for field in schema for path in _texts_of(field)),
         reading=f"{of}{', columns as the Hub describes them' if features else ''}",
     )
