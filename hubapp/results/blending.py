@@ -11,7 +11,7 @@ import numpy as np
 from hubapp.results.evidence.base import Base, metric_title
 from hubapp.results.evidence.kept import KeptBlend, blend_kept, metrics_judged
 from hubapp.results.models import Score
-from hubapp.results.pairing import Pairs, Scored, draws_of, halves_compared, paired
+from hubapp.results.pairing import Pairs, Scored, draws_of, halves_compared, paired, pairs_of
 from hubapp.results.selectors import Column
 from workers.kit import METRICS, digest_of
 from workers.statistics.blend import KINDS
@@ -198,3 +198,12 @@ def blend_pairs(shown: BlendShown, scored: Sequence[Scored], scores: Mapping[str
     outcomes = [[str(scores[one.slug][part.metric].outcome_id) for part in shown.parts] for one in scored]
     key = digest_of([BLEND, shown.kind, named, outcomes])
     return paired(scored, key=key, compare=lambda: halves_compared([one.score for one in scored]))
+
+
+def compared(
+    scored: Sequence[Scored], column: Column, blend: BlendShown | None, scores: Mapping[str, Mapping[str, Score]]
+) -> Pairs:
+    """The scored models of a column compared pair by pair, on the blend where the column is that."""
+    if column.key == BLEND and blend is not None:
+        return blend_pairs(blend, scored, scores)
+    return pairs_of(scored, column=column)

@@ -11,11 +11,11 @@ from django.db.models import Prefetch
 from hubapp.catalog.models import Dataset, DatasetRevision, Model, Revision, Tensor
 from hubapp.catalog.selectors import dataset_ref, model_ref
 from hubapp.jobs.visibility import Person
-from hubapp.results.blending import BLEND, BlendShown, blend_pairs, blend_shown
+from hubapp.results.blending import BLEND, BlendShown, blend_shown, compared
 from hubapp.results.evidence.base import Base, evidence_base
 from hubapp.results.evidence.kept import Mark, marks_of
 from hubapp.results.models import Score
-from hubapp.results.pairing import Pairs, Scored, pairs_of
+from hubapp.results.pairing import Pairs, Scored
 from hubapp.results.selectors import (
     GROUPS,
     RANKED_KINDS,
@@ -145,7 +145,7 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
     if revision is None:
         raise UserError(f"{dataset.title} has no revision yet. Import it again.")
     found = {
-        kind: outcomes_measured(kind, user=user, dataset_revision=revision).get(revision.pk, {})
+        kind: outcomes_measured(kind, user=user, dataset_revisions=[revision]).get(revision.pk, {})
         for kind in RANKED_KINDS
     }
     base = evidence_base(user)
@@ -159,7 +159,7 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
         columns.insert(0, blend.column)
         for slug, score in blend.scores.items():
             scores_by_model[slug][BLEND] = score
-    column = _column_by(columns, by, found, blend)
+    column = column_by(columns, by, found, blend)
     reasons = _reasons([model for model in models if not scores_by_model[model.slug]], revision)
     places: list[Place] = []
     left_out: list[Place] = []
@@ -168,7 +168,16 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
         place = Place(model=model, scores=scores, reason=reason, is_running=model.current_revision_id in running)
         (left_out if reason else places).append(place)
     ordered = _sorted(places, column)
-    pairs = _pairs(ordered, column, blend)
+    pairs = compared(
+        [
+            Scored(slug=place.model.slug, title=place.model.title, score=place.scores[column.key])
+            for place in ordered
+            if column.is_ranked and column.key in place.scores
+        ],
+        column,
+        blend,
+        scores_by_model,
+    )
     agreement = {c.key: _agreement(ordered, column, c) for c in columns if c.key != column.key}
     return Ranking(
         dataset=dataset,
@@ -214,7 +223,8 @@ def _scores_of(model: Model, columns: Sequence[Column], found: dict[str, Measure
     return scores
 
 
-def _column_by(columns: list[Column], by: str, found: dict[str, Measured], blend: BlendShown | None) -> Column:
+def column_by(columns: list[Column], by: str, found: Mapping[str, Measured], blend: BlendShown | None) -> Column:
+    """The column of key `by`, or the one that orders by default; see `ranking_of`."""
     by_key = {column.key: column for column in columns}
     # An address may ask for a blend that there is no longer: the page says why, in the usual order.
     if by and (by != BLEND or BLEND in by_key):
@@ -235,17 +245,6 @@ def _sorted(places: list[Place], column: Column) -> list[Place]:
         return score is None, -column.sign * value, place.model.slug
 
     return sorted(places, key=key)
-
-
-def _pairs(places: Sequence[Place], column: Column, blend: BlendShown | None) -> Pairs:
-    scored = [
-        Scored(slug=place.model.slug, title=place.model.title, score=place.scores[column.key])
-        for place in places
-        if column.is_ranked and column.key in place.scores
-    ]
-    if column.key == BLEND and blend is not None:
-        return blend_pairs(blend, scored, {place.model.slug: place.scores for place in places})
-    return pairs_of(scored, column=column)
 
 
 def _agreement(places: Sequence[Place], a: Column, b: Column) -> tuple[float | None, str]:

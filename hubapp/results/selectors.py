@@ -170,7 +170,7 @@ def outcomes_measured(
     *,
     user: Person,
     revisions: Iterable[Revision | int] = (),
-    dataset_revision: DatasetRevision | None = None,
+    dataset_revisions: Iterable[DatasetRevision | int] = (),
 ) -> dict[int, Measured]:
     """By data set revision and model revision, the unarchived outcomes of an analysis that `user` may know of.
 
@@ -180,11 +180,9 @@ def outcomes_measured(
     rows = outcomes_visible_to(user).filter(
         kind=kind, archived_at__isnull=True, revision__isnull=False, dataset_revision__isnull=False
     )
-    wanted = list(revisions)
-    if wanted:
-        rows = rows.filter(revision__in=wanted)
-    if dataset_revision is not None:
-        rows = rows.filter(dataset_revision=dataset_revision)
+    for name, wanted in (("revision__in", list(revisions)), ("dataset_revision__in", list(dataset_revisions))):
+        if wanted:
+            rows = rows.filter(**{name: wanted})
     keys = ("revision_id", "dataset_revision_id", "params")
     rows = (
         rows.order_by(*keys, "-created_at")

@@ -38,6 +38,7 @@ from hubapp.results.selectors import (
     score_json,
     score_of,
 )
+from hubapp.results.shining import shining_of
 from hubapp.ui.pages import json_response, page
 from workers.kit import ANALYSES
 
@@ -145,7 +146,9 @@ def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
                 has_scores=any(cells.values()),
             )
         )
-    context = {"model": model, "columns": columns, "rows": rows}
+    shining = shining_of(model, user=request.user)
+    places = {one.dataset.pk: one for one in shining.places}
+    context = {"model": model, "columns": columns, "rows": rows, "shining": shining}
     template = "results/_model_scores.html" if request.headers.get("HX-Request") else "results/model_scores.html"
 
     def twin() -> list[dict[str, Any]]:
@@ -153,6 +156,7 @@ def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
             {
                 "dataset": row.dataset.slug,
                 "reason": row.reason or None,
+                "place": places[row.dataset.pk].as_json() if row.dataset.pk in places else None,
                 "scores": {key: score_json(cell) if cell else None for key, cell in row.cells.items()},
             }
             for row in rows

@@ -36,7 +36,7 @@ class IdentityEncoder:
         rows = self._rows(items)
         if not np.isfinite(rows).all():
             raise UserError(
-                f"{self._name} passes columns on as they are, and some values are missing: fill or drop those rows first."
+                f"{self._name} passes columns on as they are, and some values are missing: leave those rows out."
             )
         return Encoded(features=rows)
 
