@@ -110,7 +110,7 @@ def test_labels_of_any_kind_and_no_validation():
         ([0, 1], {"k": 256}, "raise max_k"),
         ([0, 1], {"k": 1, "replicates": 0}, "at least one"),
         ([0, 1], {"k": 1, "seed": -1}, "seed"),
-        ([0, 1], {"k": 1, "protocol": "coop"}, "no shot protocol named 'coop'"),
+        ([0, 1], {"k": 1, "protocol": "imagenet"}, "no shot protocol named 'imagenet'. Known: ehrshot, coop"),
         ([0, 1], {"k": 1, "validation_labels": [0, 2]}, "no training row has"),
         ([0, 1], {"k": 1, "groups": [1]}, "2 labels but groups"),
     ],
