@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from workers.fewshot.head_entries import C_GRID
-from workers.fewshot.heads.protocol import Array, Labels, Validation, checked, one_vs_rest_log_odds, softmax
+from workers.fewshot.heads.protocol import (
+    Array,
+    BaseHead,
+    Labels,
+    Validation,
+    centred,
+    checked,
+    held_out,
+    one_vs_rest_log_odds,
+)
 from workers.fewshot.logistic_path import LogisticPath, Solution
 from workers.kit import UserError
 from workers.statistics.bootstrap import point_score
@@ -17,7 +26,26 @@ from workers.statistics.bootstrap import point_score
 ROUGH = 1e-4
 
 
-class LogisticHead:
+def auroc(logits: Array, targets: Labels) -> float:
+    """Area of logits (N, C), macro one-vs-rest for three classes or more; −1 where it is not defined."""
+    score = point_score("auroc", one_vs_rest_log_odds(logits), targets)
+    return score if math.isfinite(score) else -1.0
+
+
+def checked_strengths(values: Sequence[float], field: str) -> tuple[float, ...]:
+    """The values of C; raises UserError unless all are positive."""
+    if not values or not all(math.isfinite(c) and c > 0 for c in values):
+        raise UserError("The grid of C must hold positive numbers, at least one.", field=field)
+    return tuple(values)
+
+
+def logits_of(solution: Solution, features: Array) -> Array:
+    """Centred logits (N, C) of a fit; one column of coefficients stands for two classes."""
+    raw = features @ solution.coefficients.T + solution.intercepts
+    return np.hstack([-0.5 * raw, 0.5 * raw]) if raw.shape[1] == 1 else centred(raw)
+
+
+class LogisticHead(BaseHead):
     """L2 logistic regression (softmax for three classes or more) on features divided by their largest training value.
 
     C is the one of `c_grid` with the highest AUROC on the validation rows, the first of equals; without validation rows
@@ -27,13 +55,10 @@ class LogisticHead:
     """
 
     def __init__(self, *, c_grid: Sequence[float] = C_GRID, tolerance: float = 2e-7) -> None:
-        if not c_grid or not all(math.isfinite(c) and c > 0 for c in c_grid):
-            raise UserError("The grid of C must hold positive numbers, at least one.", field="c_grid")
-        self.c_grid = tuple(c_grid)
+        self.c_grid = checked_strengths(c_grid, "c_grid")
         self.tolerance = tolerance
         self.classes: Labels = np.empty(0, dtype=np.int64)
         self.converged = False
-        self.choice = ""
         self.c = math.nan
 
     def fit(self, x: ArrayLike, y: ArrayLike, *, validation: Validation | None = None) -> LogisticHead:
@@ -47,7 +72,7 @@ class LogisticHead:
         grid = self.c_grid
         if validation is None:
             grid = (1.0,) if 1.0 in self.c_grid else (self.c_grid[len(self.c_grid) // 2],)
-        held_out = self._validation(validation)
+        rows = held_out(validation, self.classes)
         path = LogisticPath(features, targets, classes=len(self.classes))
         # Weak penalties start from the solution of the next stronger one; the grid's own order only breaks ties.
         rough: dict[float, Solution] = {}
@@ -55,47 +80,20 @@ class LogisticHead:
         for c in sorted(set(grid)):
             solution = path.fit(c, tolerance=max(ROUGH, self.tolerance), start=solution)
             rough[c] = solution
-        areas = {c: self._auroc(one, held_out) for c, one in rough.items()}
+        areas = dict.fromkeys(grid, -1.0)
+        if rows is not None:
+            areas = {c: auroc(logits_of(one, rows[0] / scale), rows[1]) for c, one in rough.items()}
         self.c = max(grid, key=lambda c: areas[c])
         score = areas[self.c]
-        solution = path.fit(self.c, tolerance=self.tolerance, start=rough[self.c])
-        self.coefficients, self.intercepts = solution.coefficients, solution.intercepts
-        self.converged = solution.converged
+        self._finish(path.fit(self.c, tolerance=self.tolerance, start=rough[self.c]))
         self.choice = f"C = {self.c:g}" + (f" by validation AUROC {score:.3f}" if score >= 0 else "")
         return self
 
-    def _validation(self, validation: Validation | None) -> tuple[Array, Labels] | None:
-        if validation is None:
-            return None
-        labels = np.asarray(validation[1]).astype(np.int64)
-        is_known = np.isin(labels, self.classes)
-        if not is_known.any():
-            return None
-        features = np.asarray(validation[0], dtype=np.float64)[is_known]
-        return features / self._scale, np.searchsorted(self.classes, labels[is_known])
-
-    def _auroc(self, solution: Solution, held_out: tuple[Array, Labels] | None) -> float:
-        """Validation AUROC; −1 where there is none, so that the first entry of the grid stands."""
-        if held_out is None:
-            return -1.0
-        score = point_score("auroc", one_vs_rest_log_odds(_logits(solution, held_out[0])), held_out[1])
-        return score if math.isfinite(score) else -1.0
+    def _finish(self, solution: Solution) -> None:
+        self._solution = solution
+        self.coefficients, self.intercepts = solution.coefficients, solution.intercepts
+        self.converged = solution.converged
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred by row."""
-        features = np.asarray(x, dtype=np.float64) / self._scale
-        return _centred(features @ self.coefficients.T + self.intercepts)
-
-    def predict_proba(self, x: ArrayLike) -> Array:
-        """Probabilities (N, C)."""
-        return softmax(self.decision(x))
-
-
-def _centred(raw: Array) -> Array:
-    if raw.shape[1] == 1:
-        return np.hstack([-0.5 * raw, 0.5 * raw])
-    return np.asarray(raw - raw.mean(axis=1, keepdims=True))
-
-
-def _logits(solution: Solution, features: Array) -> Array:
-    return _centred(features @ solution.coefficients.T + solution.intercepts)
+        return logits_of(self._solution, np.asarray(x, dtype=np.float64) / self._scale)

@@ -5,26 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from workers.fewshot.heads.protocol import Array, Labels, Validation, checked, softmax
+from workers.fewshot.heads.protocol import Array, BaseHead, Labels, Validation, centred, checked
 
 
-class NearestClassMeanHead:
+def class_means(features: Array, labels: Labels) -> tuple[Labels, Array]:
+    """The classes (C,), sorted, and the mean of each (C, D)."""
+    classes, member = np.unique(labels, return_inverse=True)
+    sums = (np.arange(len(classes))[:, None] == member[None, :]).astype(np.float64) @ features
+    return classes, sums / np.bincount(member)[:, None]
+
+
+class NearestClassMeanHead(BaseHead):
     """Softmax over negative squared Euclidean distances to the class means, features as they are (no scaling).
 
     Prototypical networks without the training: Snell et al., NeurIPS 2017, equation 2. Nothing is chosen, so the
     validation rows are not read.
     """
 
-    classes: Labels
-    converged: bool = True
-    choice: str = ""
-
     def fit(self, x: ArrayLike, y: ArrayLike, *, validation: Validation | None = None) -> NearestClassMeanHead:
         """Average the features of each class; x (n, D), y (n,)."""
-        features, labels = checked(x, y)
-        self.classes, member = np.unique(labels, return_inverse=True)
-        sums = (np.arange(len(self.classes))[:, None] == member[None, :]).astype(np.float64) @ features
-        self.means: Array = sums / np.bincount(member)[:, None]
+        self.classes, self.means = class_means(*checked(x, y))
         return self
 
     def decision(self, x: ArrayLike) -> Array:
@@ -33,8 +33,4 @@ class NearestClassMeanHead:
         middle = self.means.mean(axis=0)
         means = self.means - middle
         logits = 2.0 * (np.asarray(x, dtype=np.float64) - middle) @ means.T - (means**2).sum(axis=1)
-        return np.asarray(logits - logits.mean(axis=1, keepdims=True))
-
-    def predict_proba(self, x: ArrayLike) -> Array:
-        """Probabilities (N, C)."""
-        return softmax(self.decision(x))
+        return centred(logits)

@@ -1,0 +1,50 @@
+"""Seeded training of small torch modules on the CPU: batches, AdamW, cosine decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def batches(rows: int, size: int, generator: torch.Generator) -> list[Tensor]:
+    """A random order of 0..rows−1 in batches; a last batch of one row joins the one before (batch norm needs two)."""
+    parts = list(torch.split(torch.randperm(rows, generator=generator), size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def train(
+    module: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    *,
+    rows: int,
+    epochs: int,
+    batch: int,
+    learning_rate: float,
+    weight_decay: float,
+    generator: torch.Generator,
+) -> bool:
+    """Minimise `loss` (of row numbers) by AdamW with a cosine decay to zero; False if it was ever not finite."""
+    optimiser = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    steps = epochs * math.ceil(rows / batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 * (1.0 + math.cos(math.pi * min(step, steps) / steps))
+    )
+    module.train()
+    is_finite = True
+    for _ in range(epochs):
+        for part in batches(rows, batch, generator):
+            optimiser.zero_grad()
+            value = loss(part)
+            if not bool(torch.isfinite(value)):
+                is_finite = False
+                continue
+            torch.autograd.backward(value)
+            optimiser.step()
+            schedule.step()
+    module.eval()
+    return is_finite
