@@ -15,13 +15,13 @@ from workers.fewshot.entries import C_GRID, FewshotSpec
 from workers.kit import ANALYSES, Cancelled, DatasetRef, LocalContext, ModelRef, UserError
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_key
-from workers.sources.store import FeatureStore
+from workers.sources.store import FeatureStore, RowFacts
 from workers.statistics.metric_names import METRIC_TITLES
 
 SPEC = FewshotSpec(shots=(1, 4, 16, 0), replicates=3)
 
 
-def context_with(x, labels, *, row_ids=None, name="pixels", store_dir=None, cls=LocalContext):
+def context_with(x, labels, *, row_ids=None, name="pixels", store_dir=None, cls=LocalContext, **facts):
     """A context whose store holds these features under the key that the analysis will look for."""
     classes = tuple(f"class {c}" for c in range(int(labels.max()) + 1))
     model = ModelRef(
@@ -39,10 +39,8 @@ def context_with(x, labels, *, row_ids=None, name="pixels", store_dir=None, cls=
     ids = np.arange(len(labels)) if row_ids is None else row_ids
     with store.writer(
         features_key(model, dataset, FeaturesSpec()),
-        dimensions=x.shape[1],
-        labels=labels.astype(np.int64),
-        classes=classes,
-        row_ids=ids,
+        shape=x.shape[1:],
+        rows=RowFacts(labels=labels.astype(np.int64), row_ids=ids, classes=classes, **facts),
     ) as writer:
         writer.append(x.astype(np.float32))
         writer.commit({"layer": "pixels"})
@@ -180,7 +178,7 @@ def test_a_small_class_is_filled_and_the_score_says_so(digits):
     )
     scores = by_key(outcome)
     assert scores["accuracy", "nearest_class_mean", 4].note == ""
-    assert "fewer than 32 training rows" in scores["accuracy", "nearest_class_mean", 32].note
+    assert "class 2 has 8 training rows of the 32 asked for" in scores["accuracy", "nearest_class_mean", 32].note
     assert outcome.summary["oversampled_shots"] == 2
 
 

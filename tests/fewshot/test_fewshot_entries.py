@@ -24,11 +24,14 @@ def test_defaults_are_the_protocol_of_the_demo():
     [
         ({"shots": (-1,)}, "cannot be drawn"),
         ({"shots": (1, 1)}, "appears twice"),
-        ({"shots": ()}, "at least 1"),
+        ({"protocol": "ehrshots"}, "no protocol 'ehrshots'; known: ehrshot, coop"),
+        ({"metrics": ("f1",)}, "no metric 'f1' here; known: accuracy"),
+        ({"metrics": ("map", "map")}, "appears twice"),
+        ({"draws": 5}, "greater than or equal to 100"),
         ({"heads": ("logistik",)}, "Did you mean logistic"),
         ({"heads": ("logistic", "logistic")}, "appears twice"),
         ({"c_grid": (0.0,)}, "positive"),
-        ({"replicates": 0}, "greater than or equal to 1"),
+        ({"replicates": -1}, "greater than or equal to 0"),
         ({"shot": (1,)}, "Extra inputs"),
     ],
 )

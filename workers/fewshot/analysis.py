@@ -46,8 +46,14 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
     started = time.monotonic()
     features = features_of(context)
     checked_features(features)
-    revision = context.dataset.revision if context.dataset is not None else ""
-    plan = plan_of(features, revision=revision, shots=spec.shots, replicates=spec.replicates, seed=spec.seed)
+    plan = plan_of(
+        features,
+        context.dataset,
+        protocol=spec.protocol,
+        shots=spec.shots,
+        replicates=spec.replicates,
+        seed=spec.seed,
+    )
     makers = [maker_of(name, spec) for name in spec.heads]
     read = inputs_of(features)
     inputs = dict.fromkeys(spec.heads, read)
@@ -89,13 +95,13 @@ def _points(spec: FewshotSpec, plan: Plan, grid: Grid, context: Context, *, done
             context.checkpoint(done + place, total, f"intervals: {HEADS.get(head).title}")
             note = note_of(plan, name, k)
             points += points_of(cells, tests[name], metrics=spec.metrics, sub_task=name, head=head, k=k, note=note)
-    return _in_order(spec, points)
+    return _in_order(spec, plan, points)
 
 
-def _in_order(spec: FewshotSpec, points: Sequence[Point]) -> list[Point]:
-    """By sub-task (as they came), head, number of labels as the parameters name them, metric."""
-    tasks = list(dict.fromkeys(point.sub_task for point in points))
-    shots: list[int | None] = [None, *spec.shots]
+def _in_order(spec: FewshotSpec, plan: Plan, points: Sequence[Point]) -> list[Point]:
+    """By sub-task, head, number of labels as they were asked for, metric."""
+    tasks = [task.name for task in plan.sub_tasks]
+    shots: list[int | None] = [None, *plan.shots]
 
     def place(point: Point) -> tuple[int, int, int, int]:
         return (
@@ -113,7 +119,7 @@ def _outcome(spec: FewshotSpec, plan: Plan, grid: Grid, features: Features, poin
     scores = tuple(point.score() for point in means)
     headline = "accuracy" if "accuracy" in spec.metrics else spec.metrics[0]
     shown = {(score.head, score.shots): score for score in scores if score.metric == headline}
-    last = ALL if ALL in spec.shots else max(spec.shots)
+    last = ALL if ALL in plan.shots else max(plan.shots)
     best = max(spec.heads, key=lambda head: _value(shown, head, last))
     return Outcome(
         summary={
@@ -124,14 +130,14 @@ def _outcome(spec: FewshotSpec, plan: Plan, grid: Grid, features: Features, poin
                 metric=METRIC_TITLES[headline],
                 head=best,
                 title=HEADS.get(best).title,
-                shots=[None, *spec.shots],
+                shots=[None, *plan.shots],
             ),
         },
         scores=scores,
         tables=tables_of(plan, grid, points, means),
         artifacts=(Artifact(name=PREDICTIONS, path=PREDICTIONS, media_type="application/x-npz"),),
         provenance={
-            **plan.conventions,
+            **plan.manifest.conventions,
             "seed": spec.seed,
             "bootstrap_draws": spec.draws,
             "seconds": {name: round(value, 3) for name, value in grid.seconds.items()},

@@ -7,6 +7,7 @@ import math
 from pydantic import Field, field_validator
 
 from workers.fewshot.head_entries import C_GRID
+from workers.fewshot.shot_protocols import PROTOCOLS
 from workers.kit import ANALYSES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
 from workers.sources.entries import features_fit
 from workers.statistics.metric_names import METRIC_TITLES
@@ -18,8 +19,9 @@ LARGEST_K = 4096
 class FewshotSpec(Spec):
     """Parameters of the analysis "fewshot".
 
-    shots       labels a class; 0 means all training rows
-    replicates  independent draws of the labels for each number of shots
+    protocol    name in `shot_protocols.PROTOCOLS`: how labels are drawn
+    shots       labels a class (what else the protocol counts); 0 means all training rows; empty: the protocol's own
+    replicates  independent draws of the labels for each number of shots; 0: the protocol's own number
     heads       names in HEADS
     metrics     names in METRIC_TITLES
     c_grid      values of C for the heads that choose one, from strong to weak penalty
@@ -27,13 +29,21 @@ class FewshotSpec(Spec):
     draws       bootstrap draws of the test rows behind the intervals
     """
 
-    shots: tuple[int, ...] = Field(default=SHOTS, min_length=1, title="Labels a class (0 = all)")
-    replicates: int = Field(default=5, ge=1, le=100, title="Replicates")
+    protocol: str = Field(default="ehrshot", title="Protocol")
+    shots: tuple[int, ...] = Field(default=SHOTS, title="Labels a class (0 = all; none: the protocol's own)")
+    replicates: int = Field(default=5, ge=0, le=100, title="Replicates (0 = the protocol's own)")
     heads: tuple[str, ...] = Field(default=("logistic", "nearest_class_mean"), min_length=1, title="Heads")
     metrics: tuple[str, ...] = Field(default=tuple(METRIC_TITLES), min_length=1, title="Metrics")
     c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
     seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
     draws: int = Field(default=1000, ge=100, le=100_000, title="Bootstrap draws")
+
+    @field_validator("protocol")
+    @classmethod
+    def _protocol(cls, value: str) -> str:
+        if value not in PROTOCOLS:
+            raise ValueError(f"there is no protocol {value!r}; known: {', '.join(PROTOCOLS)}")
+        return value
 
     @field_validator("shots")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,39 @@ from threadpoolctl import threadpool_limits
 
 from workers.fewshot.cell_store import Cell, CellStore, rows_digest
 from workers.fewshot.cells import HeadMaker, fit_cell
-from workers.fewshot.plan import Draw, Plan, SubTask
+from workers.fewshot.plan import Plan, SubTask
 from workers.fewshot.shots import ALL
 from workers.kit import Context
 from workers.sources.store import Features
 
 Rows = NDArray[np.int64]
 Key = tuple[str, str, int | None]  # sub-task, head, labels a class
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+class Drawn(Protocol):
+    """What of a draw a cell follows from."""
+
+    @property
+    def replicate(self) -> int:
+        """Number of the draw, from 0."""
+
+    @property
+    def train(self) -> Rows:
+        """Rows of the feature matrix that heads are fitted on."""
+
+    @property
+    def validation(self) -> Rows:
+        """Rows of the feature matrix that settings are chosen by."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NoLabels:
+    """The draw of a head that reads no labels."""
+
+    replicate: int = 0
+    train: Rows = field(default_factory=lambda: NOTHING)
+    validation: Rows = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -113,20 +140,20 @@ def run_grid(
     return grid
 
 
-def _draws(task: SubTask, makers: Sequence[HeadMaker]) -> list[tuple[int | None, Draw]]:
-    drawn: list[tuple[int | None, Draw]] = []
+def _draws(task: SubTask, makers: Sequence[HeadMaker]) -> list[tuple[int | None, Drawn]]:
+    drawn: list[tuple[int | None, Drawn]] = []
     if any(not maker.entry.learns for maker in makers):
-        drawn.append((None, Draw.of_nothing()))
+        drawn.append((None, NoLabels()))
     return drawn + [(k, draw) for k, draws in task.draws.items() for draw in draws]
 
 
-def _rows_digest(plan: Plan, task: SubTask, draw: Draw) -> str:
+def _rows_digest(plan: Plan, task: SubTask, draw: Drawn) -> str:
     """What was trained on, chosen by and tested on: rows of the feature matrix, with their labels."""
     parts = [part for rows in (draw.train, draw.validation) for part in (rows, task.labels[rows])]
     return rows_digest(*parts, plan.test, np.array(len(task.classes)))
 
 
-def _words(k: int | None, draw: Draw) -> str:
+def _words(k: int | None, draw: Drawn) -> str:
     if k is None:
         return "no labels"
     return "all rows" if k == ALL else f"{k} labels a class, draw {draw.replicate + 1}"

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.fewshot.shots import ALL, sample_shots
-from workers.fewshot.splits import stratified_split
-from workers.kit import UserError
+from workers.fewshot.manifests import Manifest, PlacedDraw, manifest_of
+from workers.kit import DatasetRef, UserError
 from workers.sources.store import Features
 
 Rows = NDArray[np.int64]
-NESTED_UP_TO = 128
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Draw:
-    """One draw of labels, as rows of the feature matrix.
-
-    flags  what is odd about it, in words
-    """
-
-    replicate: int
-    train: Rows
-    validation: Rows
-    is_oversampled: bool = False
-    flags: tuple[str, ...] = ()
-
-    @classmethod
-    def of_nothing(cls) -> Draw:
-        """The draw of a head that reads no labels."""
-        empty = np.empty(0, dtype=np.int64)
-        return cls(replicate=0, train=empty, validation=empty)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,7 +30,7 @@ class SubTask:
     labels: Rows
     classes: tuple[str, ...]
     present: Rows
-    draws: Mapping[int, Sequence[Draw]]
+    draws: Mapping[int, Sequence[PlacedDraw]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,17 +39,20 @@ class Plan:
 
     train, validation, test  the parts of the split, rows of the feature matrix
     test_groups              group of each test row, (N,); None where each row is its own
-    skipped                  sub-tasks that cannot be run: name and reason
-    conventions              how split and shots were made, in words
+    manifest                 the same by row id, for every model; what was skipped and how rows were drawn, in words
     """
 
     train: Rows
     validation: Rows
     test: Rows
     sub_tasks: tuple[SubTask, ...]
-    test_groups: Rows | None = None
-    skipped: tuple[tuple[str, str], ...] = ()
-    conventions: Mapping[str, str] = field(default_factory=dict)
+    test_groups: Rows | None
+    manifest: Manifest
+
+    @property
+    def shots(self) -> list[int]:
+        """The numbers of labels a class, as asked for."""
+        return list(self.sub_tasks[0].draws)
 
 
 def checked_features(features: Features, *, needs_tokens: bool = False) -> None:
@@ -88,48 +69,57 @@ def checked_features(features: Features, *, needs_tokens: bool = False) -> None:
             raise UserError("Some features are not finite: this model gives NaN or infinity on this data set.")
 
 
-def _filled(k: int, rows: int) -> str:
-    return f"a class has fewer than {k} training rows; it was filled with replacement ({rows} distinct rows)"
+def plan_of(
+    features: Features,
+    dataset: DatasetRef | None,
+    *,
+    protocol: str,
+    shots: Sequence[int],
+    replicates: int,
+    seed: int,
+) -> Plan:
+    """Split and draw by the data set's revision, the protocol and `seed` alone, so that all models see the same rows.
 
-
-def plan_of(features: Features, *, revision: str, shots: Sequence[int], replicates: int, seed: int) -> Plan:
-    """Split and draw by the data set's revision and `seed` alone, so that all models see the same rows."""
-    split = stratified_split(
-        features.labels, features.row_ids, dataset_revision=revision, seed=seed, class_names=features.classes
+    Raises UserError where no split or draw can be made, or a draw holds one class only.
+    """
+    manifest = manifest_of(
+        features.labels,
+        features.row_ids,
+        class_names=features.classes,
+        dataset_revision="" if dataset is None else dataset.revision,
+        dataset_name="" if dataset is None else dataset.name,
+        targets=features.targets if features.task == "multi-label" else None,
+        groups=features.groups,
+        splits=features.splits,
+        protocol=protocol,
+        shots=shots,
+        replicates=replicates,
+        seed=seed,
     )
-    present, targets = np.unique(features.labels, return_inverse=True)
-    draws: dict[int, list[Draw]] = {}
-    for k in shots:
-        drawn = sample_shots(
-            targets[split.train],
-            k=k,
-            # Rows are the same and heads have no randomness of their own: one fit says what five would.
-            replicates=1 if k == ALL else replicates,
-            seed=seed,
-            validation_labels=targets[split.validation],
-            max_k=max(NESTED_UP_TO, *shots),
-        )
-        draws[k] = [
-            Draw(
-                replicate=one.replicate,
-                train=split.train[one.train],
-                validation=split.validation[one.validation],
-                is_oversampled=one.is_oversampled,
-                flags=(_filled(k, one.unique_rows),) if one.is_oversampled else (),
-            )
-            for one in drawn
-        ]
-    task = SubTask(
-        name="",
-        labels=targets.astype(np.int64),
-        classes=tuple(features.classes[value] for value in present),
-        present=present,
-        draws=draws,
-    )
+    placed = manifest.positions(features.row_ids)
+    tasks = []
+    for task in manifest.sub_tasks:
+        labels = task.labels_of(features.labels, features.targets)
+        draws = placed.draws[task.name]
+        _refuse_one_class(task.name, labels, draws)
+        present = np.array(task.present, dtype=np.int64)
+        tasks.append(SubTask(name=task.name, labels=labels, classes=task.classes, present=present, draws=draws))
     return Plan(
-        train=split.train,
-        validation=split.validation,
-        test=split.test,
-        sub_tasks=(task,),
-        conventions={"split": split.convention},
+        train=placed.train,
+        validation=placed.validation,
+        test=placed.test,
+        sub_tasks=tuple(tasks),
+        test_groups=None if features.groups is None else features.groups[placed.test],
+        manifest=manifest,
     )
+
+
+def _refuse_one_class(name: str, labels: Rows, draws: Mapping[int, Sequence[PlacedDraw]]) -> None:
+    for k, drawn in draws.items():
+        for draw in drawn:
+            if len(np.unique(labels[draw.train])) < 2:
+                where = f" of {name!r}" if name else ""
+                raise UserError(
+                    f"Draw {draw.replicate + 1}{where} with k = {k} holds rows of one class only: ask for more labels.",
+                    field="shots",
+                )

@@ -24,7 +24,9 @@ SHOT_COLUMNS = (
     "validation_rows",
     "validation_unique_rows",
     "is_oversampled",
+    "is_short",
     "flags",
+    "digest",
 )
 FIT_COLUMNS = ("sub_task", "head", "k", "replicate", "choice", "converged")
 SUB_TASK_COLUMNS = ("sub_task", "head", "k", "metric", "value", "low", "high", "interval", "replicates", "note")
@@ -87,7 +89,7 @@ def tables_of(plan: Plan, grid: Grid, points: Sequence[Point], means: Sequence[P
     }
     if plan.sub_tasks[0].name:
         tables["sub_tasks"] = Table(columns=SUB_TASK_COLUMNS, rows=[_sub_task_row(point) for point in points])
-        tables["skipped"] = Table(columns=("sub_task", "reason"), rows=[list(one) for one in plan.skipped])
+        tables["skipped"] = Table(columns=("sub_task", "reason"), rows=[list(one) for one in plan.manifest.skipped])
     return tables
 
 
@@ -102,7 +104,9 @@ def _shot_rows(plan: Plan) -> list[list[Any]]:
             len(draw.validation),
             len(np.unique(draw.validation)),
             draw.is_oversampled,
-            "; ".join(draw.flags),
+            draw.is_short,
+            "; ".join([*draw.flags, *draw.validation_flags]),
+            draw.digest,
         ]
         for task in plan.sub_tasks
         for k, draws in task.draws.items()
@@ -149,5 +153,6 @@ def facts_of(plan: Plan, grid: Grid, features: Features) -> Mapping[str, Any]:
         "sub_tasks": len(plan.sub_tasks),
         "unconverged_fits": sum(not cell.converged for cell in cells),
         "oversampled_shots": sum(draw.is_oversampled for draw in draws),
+        "manifest": plan.manifest.digest,
         "cells": len(cells),
     }

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Weights = NDArray[np.floating]
 
-LARGEST_BLOCK = 2_000_000  # numbers of one intermediate array: small enough for the caches and for many rows
+LARGEST_BLOCK = 1 << 21  # numbers of one intermediate array: small enough for the caches and for many rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
