@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hubapp.results.evidence.base import Base, metric_title
+from hubapp.results.evidence.base import Base, base_without, metric_title
 from hubapp.results.evidence.kept import KeptBlend, blend_kept, metrics_judged
 from hubapp.results.models import Score
 from hubapp.results.pairing import Pairs, Scored, draws_of, halves_compared, paired, pairs_of
@@ -39,6 +39,11 @@ class Part:
         return f"{self.weight:.0%}"
 
 
+def shares_of(parts: Sequence[Part]) -> str:
+    """Parts with their weights, in words."""
+    return ", ".join(f"{one.share} {'minus ' if one.is_negated else ''}{one.title}" for one in parts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlendShown:
     """The blend of a ranking, or why there is none.
@@ -62,13 +67,17 @@ class BlendShown:
     draws_words: str = ""
 
     @property
+    def shares(self) -> str:
+        """Its parts with their weights, in words."""
+        return shares_of(self.parts)
+
+    @property
     def column(self) -> Column | None:
         """Its column; None where there is no blend."""
         if not self.parts:
             return None
-        return Column(
-            key=BLEND, title="Blend", meaning=self.sentence, kind="transferability", metric=BLEND, group="blend"
-        )
+        meaning = f"Weighted mean of {self.shares}."
+        return Column(key=BLEND, title="Blend", meaning=meaning, kind="transferability", metric=BLEND, group="blend")
 
     def as_json(self) -> dict[str, Any]:
         """As twins show it."""
@@ -84,11 +93,15 @@ class BlendShown:
         }
 
 
-def blend_shown(scores: Mapping[str, Mapping[str, Score]], columns: Sequence[Column], base: Base) -> BlendShown | None:
+def blend_shown(
+    scores: Mapping[str, Mapping[str, Score]], columns: Sequence[Column], base: Base, *, data_set: str
+) -> BlendShown | None:
     """The blend for these models (slug -> column key -> score); None where fewer than two have a metric.
 
-    Of metrics with default parameters that every model with any has. Its values are about the models shown together.
+    Of metrics with default parameters that every model with any has; chosen without what was measured on `data_set`
+    itself. Its values are about the models shown together.
     """
+    base = base_without(base, data_set)
     ranking = [one for one in columns if one.group == "ranking" and not one.params]
     measured = {slug: found for slug, found in scores.items() if any(one.key in found for one in ranking)}
     if len(measured) < FEWEST_PARTS:
@@ -156,7 +169,7 @@ def _with_values(measured: Mapping[str, Mapping[str, Score]], kept: KeptBlend) -
         }
         halves = next(iter(held.values())).shape[1]
         draws = np.stack([blend.values({name: one[:, h] for name, one in held.items()}) for h in range(halves)], axis=1)
-    shares = ", ".join(f"{part.share} {'minus ' if part.is_negated else ''}{part.title}" for part in parts)
+    shares = shares_of(parts)
     sentence = (
         f"The blend that does best on the evidence: {shares}; mean of {KINDS[blend.kind]}, so its values are about "
         f"these models together. {_worth(kept)}"

@@ -154,7 +154,7 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
     measured = {pk for one in found.values() for pk in one}
     models, more = models_for(dataset.modality, user=user, measured=measured)
     scores_by_model = {model.slug: _scores_of(model, columns, found) for model in models}
-    blend = blend_shown(scores_by_model, columns, base)
+    blend = blend_shown(scores_by_model, columns, base, data_set=dataset.slug)
     if blend is not None and blend.column is not None:
         columns.insert(0, blend.column)
         for slug, score in blend.scores.items():

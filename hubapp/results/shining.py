@@ -100,7 +100,10 @@ class Shining:
         if not ranked:
             return f"{self.model.title} was not ranked beside another model yet."
         good = [one.dataset.title for one in ranked if one.is_among_best]
-        on = f"{len(ranked)} data set{'' if len(ranked) == 1 else 's'} that {self.model.title} was ranked on"
+        if len(ranked) == 1:
+            beside = "Best, or not separable from the best," if good else "Not among the best"
+            return f"{beside} on {ranked[0].dataset.title}, the one data set that {self.model.title} was ranked on."
+        on = f"{len(ranked)} data sets that {self.model.title} was ranked on"
         if not good:
             return f"On none of the {on} is it the best or not separable from it."
         return f"Best, or not separable from the best, on {len(good)} of the {on}: {', '.join(good)}."
@@ -151,7 +154,7 @@ def _place(model: Model, dataset: Dataset, found: dict[str, Measured], base: Bas
                 score = score_of(rows, column) if column.kind == rows[0].kind else None
                 if score is not None and score.value is not None:
                     held[column.key] = score
-    blend = blend_shown(scores, columns, base)
+    blend = blend_shown(scores, columns, base, data_set=dataset.slug)
     if blend is not None and blend.column is not None:
         columns.insert(0, blend.column)
         for slug, score in blend.scores.items():

@@ -22,7 +22,7 @@ from workers.kit import ANALYSES, DatasetRef, LocalContext, ModelRef, digest_of
 from workers.kit import Outcome as KitOutcome
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_key
-from workers.sources.store import FeatureStore
+from workers.sources.store import FeatureStore, RowFacts
 from workers.transferability import analysis as transferability
 from workers.transferability.entries import TransferabilitySpec
 
@@ -65,10 +65,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
         context = LocalContext(model=model, dataset=data, store_dir=store, workdir=workdir)
         with FeatureStore(store).writer(
             features_key(model, data, FeaturesSpec()),
-            dimensions=x.shape[1],
-            labels=y,
-            classes=classes,
-            row_ids=np.arange(len(y)),
+            shape=x.shape[1:],
+            rows=RowFacts(labels=y, classes=classes, row_ids=np.arange(len(y))),
         ) as writer:
             writer.append(x)
             writer.commit({"layer": "pixels"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
+
+import numpy as np
 
 from hubapp.jobs.visibility import Person
 from hubapp.results import models
@@ -40,6 +42,18 @@ class Base:
     def metrics(self) -> list[str]:
         """The names of all metrics with a score, registered or not."""
         return sorted({name for table in self.tables for name in table.scores})
+
+
+@lru_cache(maxsize=64)
+def base_without(base: Base, data_set: str) -> Base:
+    """The base without what was measured here on one data set, on whose truth its own ranking may not rest."""
+    tables = tuple(
+        replace(table, accuracy=np.where([one == data_set for one in table.data_sets], np.nan, table.accuracy))
+        if table.name == OWN and data_set in table.data_sets
+        else table
+        for table in base.tables
+    )
+    return Base(key=f"{base.key} without {data_set}", records=base.records, tables=tables, titles=base.titles)
 
 
 @lru_cache(maxsize=1)
