@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.preprocessing import MaxAbsScaler
 from threadpoolctl import threadpool_limits
 
@@ -25,7 +25,8 @@ from workers.fewshot import sample_shots
 from workers.fewshot.entries import C_GRID
 from workers.fewshot.heads.logistic import LogisticHead
 from workers.fewshot.logistic_path import logistic_path
-from workers.statistics import bootstrap_accuracy, bootstrap_auroc, bootstrap_brier, bootstrap_weights
+from workers.statistics.bootstrap import bootstrap_auprc, bootstrap_auroc, bootstrap_brier, bootstrap_weights
+from workers.statistics.paired import compare_all
 
 KS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128)
 
@@ -108,7 +109,7 @@ def bench_equality(classes: int, dimensions: int, ks: tuple[int, ...]) -> None:
 
 
 def bench_bootstrap(rows: int, draws: int) -> None:
-    """Three metrics, patients resampled whole: all draws at once, then the loop over draws."""
+    """EHRSHOT's three metrics, patients resampled whole: all draws at once, then the loop over draws."""
     rng = np.random.default_rng(0)
     labels = (rng.random(rows) < 0.1).astype(int)
     one = rng.random(rows) * 0.5 + 0.3 * labels
@@ -117,7 +118,10 @@ def bench_bootstrap(rows: int, draws: int) -> None:
 
     def ours() -> list[Any]:
         weights = bootstrap_weights(rows, draws=draws, groups=patients)
-        return [f(p, labels, weights) for f in (bootstrap_auroc, bootstrap_accuracy, bootstrap_brier)]
+        return scored(weights)
+
+    def scored(weights: Any) -> list[Any]:
+        return [compute(p, labels, weights) for compute in (bootstrap_auroc, bootstrap_auprc, bootstrap_brier)]
 
     def peer() -> list[list[float]]:
         unique, member = np.unique(patients, return_inverse=True)
@@ -126,19 +130,34 @@ def bench_bootstrap(rows: int, draws: int) -> None:
             drawn = np.random.RandomState(b).randint(0, len(unique), len(unique))
             w = np.bincount(drawn, minlength=len(unique))[member]
             out[0].append(roc_auc_score(labels, one, sample_weight=w))
-            out[1].append(accuracy_score(labels, one > 0.5, sample_weight=w))
+            out[1].append(average_precision_score(labels, one, sample_weight=w))
             out[2].append(brier_score_loss(labels, one, sample_weight=w))
         return out
 
     fast, mine = timed(ours)
     slow, theirs = timed(peer)
     weights = bootstrap_weights(rows, draws=draws, groups=patients)
-    again, _ = timed(lambda: [f(p, labels, weights) for f in (bootstrap_auroc, bootstrap_accuracy, bootstrap_brier)])
+    again, _ = timed(lambda: scored(weights))
     apart = max(float(np.abs(a - np.array(b)).max()) for a, b in zip(mine, theirs, strict=True))
     print(
         f"bootstrap, {rows:,} labels, 3 metrics, {draws:,} draws: ours {fast:.3f} s ({again:.3f} s, weights reused), "
         f"loop {slow:.2f} s, ratio {slow / fast:.0f}x ({slow / again:.0f}x); apart by {apart:.1e}"
     )
+
+
+def bench_pairs(models: int, rows: int, draws: int) -> None:
+    """All pairs of models at one number of labels: five replicates, ten classes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, rows)
+    logits = {
+        f"model {place}": (
+            rng.standard_normal((5, rows, 10)) + 0.2 * place * (labels[:, None] == np.arange(10))
+        ).astype(np.float32)
+        for place in range(models)
+    }
+    for metric in ("accuracy", "balanced_accuracy", "auroc"):
+        seconds, pairs = timed(lambda m=metric: compare_all(logits, labels, metric=m, draws=draws))
+        print(f"{len(pairs)} pairs, {rows:,} test rows, {draws:,} draws, {metric}: {seconds:.2f} s")
 
 
 def main() -> None:
@@ -151,6 +170,7 @@ def main() -> None:
         bench_equality(2, 768, (1, 8) if quick else (1, 8, 128))
         bench_equality(5, 128, (1, 8) if quick else (1, 8, 32))
         bench_bootstrap(2200, 100 if quick else 1000)
+        bench_pairs(10, 2000, 1000 if quick else 10_000)
         bench_grid(2, KS[:4] if quick else KS, 2 if quick else 5, 768)
         bench_grid(10, (1, 8) if quick else (1, 8, 32, 128), 1, 1280)
 

@@ -14,7 +14,7 @@ from workers.fewshot.entries import FewshotSpec
 from workers.kit import DatasetRef, LocalContext, ModelRef
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_key
-from workers.sources.store import FeatureStore
+from workers.sources.store import FeatureStore, RowFacts
 
 CLASSES, ROWS, DIMENSIONS = 6, 900, 200
 SPEC = FewshotSpec(shots=(1, 2, 4, 8, 16, 32, 64, 0), replicates=4, draws=200)
@@ -26,22 +26,26 @@ def prepared(store_dir: Path) -> LocalContext:
     model = ModelRef(name="net", revision="a" * 64, files=("weights",), loader="torchvision", modality="image")
     dataset = DatasetRef(name="made", revision="b" * 64, source="digits", modality="image", classes=names, rows=ROWS)
     context = LocalContext(model=model, dataset=dataset, store_dir=store_dir)
-    key = features_key(model, dataset, FeaturesSpec())
-    store = FeatureStore(store_dir)
-    if store.open(key) is None:
-        rng = np.random.default_rng(0)
-        labels = np.arange(ROWS) % CLASSES
-        x = rng.standard_normal((ROWS, DIMENSIONS)) + 0.3 * rng.standard_normal((CLASSES, DIMENSIONS))[labels]
-        with store.writer(
-            key,
-            dimensions=DIMENSIONS,
-            labels=labels.astype(np.int64),
-            classes=names,
-            row_ids=np.arange(ROWS, dtype=np.int64),
-        ) as writer:
-            writer.append(x.astype(np.float32))
-            writer.commit({"layer": "made"})
+    features_kept(context)
     return context
+
+
+def features_kept(context: LocalContext) -> None:
+    """Put made features where the context's model and data set look for theirs, if they are not there."""
+    model, dataset = context.model, context.dataset
+    assert model is not None
+    assert dataset is not None
+    key = features_key(model, dataset, FeaturesSpec())
+    store = FeatureStore(context.store_dir)
+    if store.open(key) is not None:
+        return
+    rng = np.random.default_rng(0)
+    labels = np.arange(ROWS) % CLASSES
+    x = rng.standard_normal((ROWS, DIMENSIONS)) + 0.3 * rng.standard_normal((CLASSES, DIMENSIONS))[labels]
+    rows = RowFacts(labels=labels.astype(np.int64), row_ids=np.arange(ROWS, dtype=np.int64), classes=dataset.classes)
+    with store.writer(key, shape=(DIMENSIONS,), rows=rows) as writer:
+        writer.append(x.astype(np.float32))
+        writer.commit({"layer": "made", "encoding_seconds": 1.0, "copied_rows": 0})
 
 
 def main() -> None:

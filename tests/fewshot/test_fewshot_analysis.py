@@ -1,6 +1,5 @@
 """The whole analysis on real data: scikit-learn's digits, their pixels as features, read from a real feature store."""
 
-import hashlib
 import warnings
 
 import numpy as np
@@ -9,42 +8,15 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import MaxAbsScaler
+from threadpoolctl import threadpool_limits
 
+from tests.fewshot.made_contexts import by_key, context_with
 from workers.fewshot.analysis import run
 from workers.fewshot.entries import C_GRID, FewshotSpec
-from workers.kit import ANALYSES, Cancelled, DatasetRef, LocalContext, ModelRef, UserError
-from workers.sources.entries import FeaturesSpec
-from workers.sources.features import features_key
-from workers.sources.store import FeatureStore, RowFacts
+from workers.kit import ANALYSES, Cancelled, LocalContext, UserError
 from workers.statistics.metric_names import METRIC_TITLES
 
 SPEC = FewshotSpec(shots=(1, 4, 16, 0), replicates=3)
-
-
-def context_with(x, labels, *, row_ids=None, name="pixels", store_dir=None, cls=LocalContext, **facts):
-    """A context whose store holds these features under the key that the analysis will look for."""
-    classes = tuple(f"class {c}" for c in range(int(labels.max()) + 1))
-    model = ModelRef(
-        name=name,
-        revision=hashlib.sha256(name.encode()).hexdigest(),
-        files=("weights",),
-        loader="torchvision",
-        modality="image",
-    )
-    dataset = DatasetRef(
-        name="digits", revision="d" * 64, source="digits", modality="image", classes=classes, rows=len(labels)
-    )
-    context = cls(model=model, dataset=dataset, **({} if store_dir is None else {"store_dir": store_dir}))
-    store = FeatureStore(context.store_dir)
-    ids = np.arange(len(labels)) if row_ids is None else row_ids
-    with store.writer(
-        features_key(model, dataset, FeaturesSpec()),
-        shape=x.shape[1:],
-        rows=RowFacts(labels=labels.astype(np.int64), row_ids=ids, classes=classes, **facts),
-    ) as writer:
-        writer.append(x.astype(np.float32))
-        writer.commit({"layer": "pixels"})
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +29,6 @@ def digits():
 def finished(digits):
     context = context_with(*digits)
     return run(SPEC, context), context
-
-
-def by_key(outcome):
-    return {(s.metric, s.head, s.shots): s for s in outcome.scores}
 
 
 def test_there_is_a_score_for_every_metric_head_and_number_of_shots(finished):
@@ -100,9 +68,10 @@ def test_scores_with_all_rows_equal_scikit_learn_on_the_same_split(digits, finis
     scaler = MaxAbsScaler().fit(x[pool])
     choice = next(row[4] for row in outcome.tables["fits"].rows if row[1:3] == ["logistic", 0])
     c = next(c for c in C_GRID if choice.startswith(f"C = {c:g} "))
-    model = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-10, max_iter=300).fit(
-        scaler.transform(x[pool]), y[pool]
-    )
+    with threadpool_limits(1):
+        model = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-10, max_iter=300).fit(
+            scaler.transform(x[pool]), y[pool]
+        )
     scores = by_key(outcome)
     assert scores["accuracy", "logistic", 0].value == pytest.approx(model.score(scaler.transform(x[test]), y[test]))
     with warnings.catch_warnings():

@@ -10,21 +10,22 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from workers.fewshot.cell_store import write_npz
-from workers.fewshot.cells import maker_of
+from workers.fewshot.cells import HeadMaker, maker_of
 from workers.fewshot.curves import HeldOut, Point, Weights, mean_points, points_of, sentence_of
 from workers.fewshot.entries import FEWSHOT, FewshotSpec
-from workers.fewshot.grid import Grid, inputs_of, run_grid, size_of
-from workers.fewshot.plan import Plan, SubTask, checked_features, plan_of
+from workers.fewshot.grid import Grid, run_grid, size_of
+from workers.fewshot.plan import Plan, SubTask, plan_of
+from workers.fewshot.reading import read_for_heads
 from workers.fewshot.report import facts_of, note_of, predictions_of, tables_of
 from workers.fewshot.shots import ALL
 from workers.kit import HEADS, Artifact, Context, Outcome, Score
-from workers.sources.features import features_of
 from workers.sources.store import Features
 from workers.statistics.bootstrap import draws_without_a_class
 from workers.statistics.metric_names import METRIC_TITLES, METRIC_WORDS
 from workers.statistics.replicates import counted_weights
 
 PREDICTIONS = "predictions.npz"
+OWN_DRAWS = "one fit: the head's own draws are not in the interval"
 CONVENTIONS = {
     "validation": "chooses settings only; heads are fitted on the training shots alone",
     "value": "mean over replicates",
@@ -44,8 +45,8 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
     anything is fitted where the data set cannot be split or a head cannot read what this model gives.
     """
     started = time.monotonic()
-    features = features_of(context)
-    checked_features(features)
+    read = read_for_heads(spec.heads, context)
+    features = read.features
     plan = plan_of(
         features,
         context.dataset,
@@ -55,8 +56,6 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
         seed=spec.seed,
     )
     makers = [maker_of(name, spec) for name in spec.heads]
-    read = inputs_of(features)
-    inputs = dict.fromkeys(spec.heads, read)
     context.log(
         f"{len(plan.train):,} rows to draw from, {len(plan.validation):,} for validation, {len(plan.test):,} for test; "
         f"{len(plan.sub_tasks[0].classes)} classes, {features.x.shape[-1]:,} dimensions."
@@ -64,9 +63,9 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
     cells, curve_points = size_of(plan, makers)
     total = cells + curve_points + 1
     context.checkpoint(0, total, "fitting")
-    grid = run_grid(plan, makers, inputs, context, seed=spec.seed, version=FEWSHOT.version, total=total)
+    grid = run_grid(plan, makers, read.inputs, context, seed=spec.seed, version=FEWSHOT.version, total=total)
     begun = time.monotonic()
-    points = _points(spec, plan, grid, context, done=cells, total=total)
+    points = _points(spec, plan, makers, grid, context, done=cells, total=total)
     grid.seconds["intervals"] = time.monotonic() - begun
     write_npz(Path(context.workdir) / PREDICTIONS, predictions_of(plan, grid, features))
     grid.seconds["total"] = time.monotonic() - started
@@ -86,14 +85,17 @@ def _held_out(task: SubTask, plan: Plan, weights: Weights) -> HeldOut:
     )
 
 
-def _points(spec: FewshotSpec, plan: Plan, grid: Grid, context: Context, *, done: int, total: int) -> list[Point]:
+def _points(
+    spec: FewshotSpec, plan: Plan, makers: Sequence[HeadMaker], grid: Grid, context: Context, *, done: int, total: int
+) -> list[Point]:
     weights = counted_weights(len(plan.test), draws=spec.draws, seed=spec.seed, groups=plan.test_groups)
     tests = {task.name: _held_out(task, plan, weights) for task in plan.sub_tasks}
+    seeded = {maker.entry.name for maker in makers if maker.takes_seed}
     points: list[Point] = []
     with threadpool_limits(1):
         for place, ((name, head, k), cells) in enumerate(grid.cells.items()):
             context.checkpoint(done + place, total, f"intervals: {HEADS.get(head).title}")
-            note = note_of(plan, name, k)
+            note = note_of(plan, name, k) or (OWN_DRAWS if head in seeded and not k else "")
             points += points_of(cells, tests[name], metrics=spec.metrics, sub_task=name, head=head, k=k, note=note)
     return _in_order(spec, plan, points)
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from workers.fewshot.head_entries import C_GRID
 from workers.fewshot.shot_protocols import PROTOCOLS
 from workers.kit import ANALYSES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
-from workers.sources.entries import features_fit
+from workers.sources.entries import encoding_fit
 from workers.statistics.metric_names import METRIC_TITLES
 
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 0)
@@ -87,14 +87,16 @@ class FewshotSpec(Spec):
 
 def fewshot_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """Why a few-shot evaluation of this model on this data set cannot be run, in one sentence; None if it can."""
-    if dataset is not None and len(dataset.classes) == 1:
+    if dataset is not None and dataset.config.get("task") == "regression":
+        return "This data set is for regression: few-shot evaluation needs classes. Choose one with classes or labels."
+    if dataset is not None and len(dataset.classes) == 1 and dataset.config.get("task") != "multi-label":
         return "This data set has one class only, so there is nothing to tell apart."
-    return features_fit(model, dataset)
+    return encoding_fit(model, dataset)
 
 
 def features_params(spec: FewshotSpec) -> dict[str, str]:
-    """Parameters of the features that the evaluation reads: the defaults."""
-    return {}
+    """Parameters of the features that the evaluation waits for: tokens where no head reads anything else."""
+    return {"pooling": "tokens"} if all("tokens" in HEADS.get(name).needs for name in spec.heads) else {}
 
 
 FEWSHOT = ANALYSES.add(
