@@ -374,5 +374,5 @@ def test_a_data_set_called_new_does_not_hide_the_page(client: Client, bring: Bri
     act(client, checked(uploaded(bring(("new.csv", FLOWERS.encode())))), "accept")
     assert Dataset.objects.get().slug == "new-2"
     assert "New data set" in page(client, "/datasets/new/")
-    assert client.get("/datasets/new.json").json()["limit_bytes"] == 2 * 2**30
+    assert client.get("/datasets/new.json").json()["limit_bytes"] == 2_000_000_000
     assert client.get("/datasets/newer/").status_code == 404

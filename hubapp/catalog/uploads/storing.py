@@ -20,7 +20,7 @@ from django.core.files.uploadhandler import FileUploadHandler, SkipFile, StopUpl
 from hubapp.catalog.importing import revision_digest
 from workers.kit import UserError
 
-DEFAULT_LIMIT = 2 * 2**30
+DEFAULT_LIMIT = 2_000_000_000
 ROOM = "datasets"
 INCOMING = "incoming"
 LEFT_AFTER_SECONDS = 24 * 3600
@@ -37,7 +37,7 @@ def upload_limit() -> int:
 def too_large(size: int | None = None) -> UserError:
     """The refusal of an upload that is above the limit."""
     limit = upload_limit()
-    shown = f"{limit / 2**30:.3g} GB" if limit >= 2**30 else f"{limit / 2**20:.3g} MB"
+    shown = f"{limit / 1e9:.3g} GB" if limit >= 1e9 else f"{limit / 1e6:.3g} MB"
     stated = f" has {size:,} bytes and" if size else ""
     return UserError(
         f"This upload{stated} is larger than the {shown} that are taken. Bring a part of it, or ask whoever runs this "

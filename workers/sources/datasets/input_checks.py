@@ -27,7 +27,7 @@ def values_found(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             level="warning",
             kind="missing_values",
-            text=f"{int(missing.sum())} values are missing.",
+            text=f"{_counted(int(missing.sum()), 'value is', 'values are')} missing.",
             advice="Fill them, or leave out the rows or columns that they stand in.",
             rows=int(missing.reshape(len(items), -1).any(axis=1).sum()),
             at=tuple(int(row) for row in np.flatnonzero(missing.reshape(len(items), -1).any(axis=1))[:EXAMPLES]),
@@ -59,7 +59,7 @@ def texts_found(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             level="warning",
             kind="empty_texts",
-            text=f"{empty:,} texts are empty.",
+            text=f"{_counted(empty, 'text is', 'texts are')} empty.",
             advice="Fill or remove them.",
             rows=empty,
             at=tuple(int(row) for row in np.flatnonzero(words == 0)[:EXAMPLES]),
@@ -102,7 +102,8 @@ def images_found(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, An
         yield Finding(
             level="note",
             kind="near_duplicates",
-            text=f"{len({b for _, b in pairs}):,} images look nearly the same as an earlier one, for example "
+            text=f"{_counted(len({b for _, b in pairs}), 'image looks', 'images look')} nearly the same as an earlier "
+            "one, for example "
             f"{_pair_in_words(dataset, pairs[0])}.",
             advice="Look at them: copies that were scaled or saved again make scores look better than they are.",
             rows=len({b for _, b in pairs}),
@@ -113,12 +114,17 @@ def images_found(dataset: Dataset, digests: Sequence[bytes], facts: dict[str, An
         yield Finding(
             level="note",
             kind="near_leakage",
-            text=f"{len(crossing):,} pairs of such images lie in different splits, for example "
+            text=f"{_counted(len(crossing), 'pair of such images lies', 'pairs of such images lie')} in different "
+            "splits, for example "
             f"{_pair_in_words(dataset, crossing[0])}.",
             advice="Keep each group of copies in one split.",
             rows=len(crossing),
             at=_both(crossing),
         )
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def _both(pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
@@ -145,7 +151,7 @@ def recordings_found(dataset: Dataset, facts: dict[str, Any]) -> Iterator[Findin
         yield Finding(
             level="warning",
             kind="silence",
-            text=f"{silent:,} recordings are silent.",
+            text=f"{_counted(silent, 'recording is', 'recordings are')} silent.",
             advice="Remove them or record them anew.",
             rows=silent,
             at=tuple(at for at, item in enumerate(dataset.items) if not np.any(item))[:EXAMPLES],

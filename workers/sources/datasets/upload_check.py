@@ -20,8 +20,8 @@ COLUMNS_SHOWN = 300
 READING = ("sample", "image_size", "fit", "rate")
 VERDICTS = {
     "accepted": "Nothing stands in the way.",
-    "warnings": "It can be used. Read the warnings first: they say what may make scores look better than they are.",
-    "refused": "It cannot be used as it is.",
+    "warnings": "Read the warnings first: they say what may make scores look better than they are.",
+    "refused": "Mend what the errors say, then bring it again; or read it in another way.",
 }
 
 Progress = Callable[[int, int, str], None]
