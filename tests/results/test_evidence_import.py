@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -272,3 +273,66 @@ def test_missing_large_and_binary_files_are_sentences(tmp_path: Path) -> None:
         large.truncate(65 * 2**20)
     with pytest.raises(UserError, match="larger than 64 MiB"):
         records_read("parc_all", file)
+
+
+METRICS_OF_STABLE_TRANSFER = ("gbc", "leep", "nleep", "logme", "hscore")
+
+
+def _whole_layouts() -> dict[str, tuple[str, int, int]]:
+    """Files of the sources' own size and layout, with made-up numbers: text, rows read, results."""
+    draw = iter(np.random.default_rng(0).uniform(0.1, 0.9, 20_000).round(4).tolist())
+    architectures = ARCHITECTURES.partition("\n")[0] + "\n"
+    number = 0
+    for data_set in range(9):
+        for model in range(19):
+            frozen, tuned = next(draw), next(draw)
+            for metric in METRICS_OF_STABLE_TRANSFER:
+                score = next(draw)
+                for value, is_tuned in ((frozen, False), (tuned, True)):
+                    architectures += f"{number},{metric},arch{model},{score},{value},{is_tuned},set{data_set}\n"
+                    number += 1
+    sources, number = SOURCES.partition("\n")[0] + "\n", 0
+    for target in range(17):
+        for source in range(17):
+            if source == target:
+                continue
+            value = next(draw)
+            for metric in METRICS_OF_STABLE_TRANSFER:
+                sources += f"{number},{metric},set{source},{next(draw)},{value},set{target}\n"
+                number += 1
+    captions = {
+        f"set{k}": {f"encoder{i}_{decoder}": next(draw) for i in range(3) for decoder in "abc"} for k in range(5)
+    }
+    tuned = _shipped("sfda_cnn")
+    heads = {name: {model: next(draw) * 100 for model in models} for name, models in tuned.items()}
+    return {
+        "stable_transfer_architectures": (architectures, 1710, 342),
+        "stable_transfer_datasets": (sources, 1360, 272),
+        "emms_caption": (_script("finetune_acc", captions), 45, 45),
+        "pert_robust": (_script("full_training_acc", tuned) + _script("head_training_acc", heads), 242, 242),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["stable_transfer_architectures", "stable_transfer_datasets", "emms_caption", "pert_robust"]
+)
+def test_counts_of_whole_files(tmp_path: Path, kind: str) -> None:
+    text, read, results = _whole_layouts()[kind]
+    file = tmp_path / KINDS[kind].path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    parsed, records = records_read(kind, tmp_path)
+    assert (parsed.read, parsed.dropped, len(records)) == (read, 0, results)
+    if kind.startswith("stable_transfer"):
+        assert all(set(one.scores) == {"gbc", "leep", "nleep", "logme"} for one in records)
+    if kind == "pert_robust":
+        assert sum(one.regime == "frozen" for one in records) == 121
+
+
+@pytest.mark.django_db
+def test_only_the_head_only_half_of_a_repeated_table_is_new(tmp_path: Path) -> None:
+    (tmp_path / KINDS["pert_robust"].path).write_text(_whole_layouts()["pert_robust"][0])
+    evidence_import("pert_robust", tmp_path)
+    records = [one for one in imported_records() if one.table == "pert_robust"]
+    assert sum(bool(one.repeats) for one in records) == 121
+    assert {one.regime for one in records if one.repeats} == {"full"}
