@@ -145,7 +145,7 @@ def test_a_worker_that_is_killed_five_times_stores_the_undisturbed_result(data: 
         assert job.status == "succeeded", (job.status, job.error_message, [line.text for line in job.log.all()])
         outcome = Outcome.objects.get(job=job)
         scores = list(outcome.scores.order_by("pk"))
-        artifact = outcome.artifacts.get()
+        artifact = outcome.artifacts.get(name=PREDICTIONS)
         content = (data / "files" / artifact.location).read_bytes()
         after = finished_cells(data / "features")
     finally:

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from tests.fewshot.made_contexts import by_key, context_with
 from workers.fewshot.analysis import run
 from workers.fewshot.entries import FewshotSpec
+from workers.fewshot.manifests import manifest_from_json
 from workers.kit import ANALYSES, UserError
 from workers.sources.entries import FeaturesSpec
 
@@ -81,6 +82,18 @@ def test_groups_stay_whole_and_widen_the_intervals(digits):
         assert np.array_equal(kept["test_groups"], groups[kept["test_row_ids"]])
     score = by_key(outcome)["accuracy", "logistic", 4]
     assert "bootstrap draws of whole groups of test rows" in score.interval
+
+
+def test_the_manifest_is_kept_and_is_the_same_for_every_model(digits):
+    x, y = digits
+    contexts = [context_with(x, y), context_with(x**2, y, name="squared pixels")]
+    spec = FewshotSpec(shots=(4, 0), replicates=2, heads=("nearest_class_mean",), metrics=("accuracy",))
+    outcomes = [run(spec, context) for context in contexts]
+    kept = [(context.workdir / "manifest.json").read_text() for context in contexts]
+    assert kept[0] == kept[1]
+    assert manifest_from_json(kept[0]).digest == outcomes[0].summary["manifest"] == outcomes[1].summary["manifest"]
+    assert outcomes[0].tables["shots"] == outcomes[1].tables["shots"]
+    assert [artifact.name for artifact in outcomes[0].artifacts] == ["predictions.npz", "manifest.json"]
 
 
 def test_the_splits_of_the_source_are_kept(digits):

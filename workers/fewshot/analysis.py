@@ -25,6 +25,7 @@ from workers.statistics.metric_names import METRIC_TITLES, METRIC_WORDS
 from workers.statistics.replicates import counted_weights
 
 PREDICTIONS = "predictions.npz"
+MANIFEST = "manifest.json"
 OWN_DRAWS = "one fit: the head's own draws are not in the interval"
 CONVENTIONS = {
     "validation": "chooses settings only; heads are fitted on the training shots alone",
@@ -68,6 +69,7 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
     points = _points(spec, plan, makers, grid, context, done=cells, total=total)
     grid.seconds["intervals"] = time.monotonic() - begun
     write_npz(Path(context.workdir) / PREDICTIONS, predictions_of(plan, grid, features))
+    (Path(context.workdir) / MANIFEST).write_text(plan.manifest.to_json(), encoding="utf-8")
     grid.seconds["total"] = time.monotonic() - started
     context.checkpoint(total, total, "done")
     return _outcome(spec, plan, grid, features, points)
@@ -137,7 +139,10 @@ def _outcome(spec: FewshotSpec, plan: Plan, grid: Grid, features: Features, poin
         },
         scores=scores,
         tables=tables_of(plan, grid, points, means),
-        artifacts=(Artifact(name=PREDICTIONS, path=PREDICTIONS, media_type="application/x-npz"),),
+        artifacts=(
+            Artifact(name=PREDICTIONS, path=PREDICTIONS, media_type="application/x-npz"),
+            Artifact(name=MANIFEST, path=MANIFEST, media_type="application/json"),
+        ),
         provenance={
             **plan.manifest.conventions,
             "seed": spec.seed,
