@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Weights = NDArray[np.floating]
 
-LARGEST_BLOCK = 1 << 21  # numbers of one intermediate array: small enough for the caches and for many rows
+LONG_ROW = 64
+LARGEST_BLOCK = 1 << 20  # numbers of one intermediate array: small enough for the caches and for many rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,8 +82,17 @@ def _ordered(scores: Array, labels: Labels, columns: Sequence[int]) -> _Order:
 def _cumulated(steps: sparse.csr_array, block: Weights, bounds: Labels) -> Weights:
     beaten: Weights = steps @ block
     for start, stop in pairwise(bounds):
-        np.cumsum(beaten[start:stop], axis=0, out=beaten[start:stop])
+        _add_up(beaten[start:stop])
     return beaten
+
+
+def _add_up(array: NDArray[np.floating]) -> None:
+    """Cumulative sum down the rows, in place: row by row where rows are long, since numpy goes column by column."""
+    if array.shape[1] < LONG_ROW:
+        np.cumsum(array, axis=0, out=array)
+        return
+    for row, before in zip(array[1:], array[:-1], strict=True):
+        np.add(row, before, out=row)
 
 
 def class_areas(
@@ -125,7 +135,8 @@ def class_areas(
 def _precision(w: Weights, below: Weights, first: Labels, inside: Array, outside: Array) -> Array:
     """Average precision of one class by draw: the mean over its rows of the precision at their score."""
     before = np.zeros((len(w) + 1, w.shape[1]))
-    np.cumsum(w, axis=0, out=before[1:])
+    before[1:] = w
+    _add_up(before)
     hits = inside - before[first]
     named = hits + (outside - below)
     np.divide(hits, named, out=hits, where=named > 0)
