@@ -31,7 +31,7 @@ from hubapp.catalog.uploads.services import (
 )
 from hubapp.catalog.uploads.storing import FIELD, Incoming, StoringHandler, too_large, upload_limit
 from hubapp.jobs.models import Job
-from hubapp.jobs.services import job_submit
+from hubapp.jobs.services import job_cancel, job_submit
 from hubapp.jobs.views import see_other, tell_if_unsent
 from hubapp.ui.pages import page
 from workers.kit import UserError
@@ -234,7 +234,10 @@ def _changed(request: HttpRequest, upload: Upload, form: ReadingForm) -> HttpRes
         messages.success(request, f"{dataset.title} is in the catalogue.")
         return redirect(dataset)
     if action == "discard":
+        job = _job_of(upload)
         upload_discard(upload)
+        if job is not None and not job.is_finished:
+            job_cancel(job.pk, requested_by=request.user)
         messages.success(request, f"{upload.title} was discarded with its files.")
         return redirect("catalog:dataset_list")
     if action == "again":

@@ -148,7 +148,7 @@ def test_a_person_corrects_the_guess_and_nothing_is_lost(client: Client, bring: 
     assert (dataset.task, dataset.current_revision.config["sample"]) == ("regression", 30)  # type: ignore[union-attr]
 
 
-def test_a_report_of_an_earlier_round_is_not_kept(client: Client, bring: Bring) -> None:
+def test_a_report_of_an_earlier_round_is_not_kept(client: Client, bring: Bring, files_dir: Path) -> None:
     upload = uploaded(bring(("a.csv", FLOWERS.encode())))
     first = Job.objects.get(kind="dataset_check")
     act(client, upload, "again")
@@ -156,6 +156,16 @@ def test_a_report_of_an_earlier_round_is_not_kept(client: Client, bring: Bring) 
     upload.refresh_from_db()
     assert upload.status == "waiting"
     assert checked(upload).report["round"] == 2
+    act(client, upload, "again")
+    assert checked(upload).report["round"] == 3
+    assert [path.name for path in (files_dir / "rows").iterdir()] == [f"{upload.pk}-3.npy"]
+
+
+def test_what_is_discarded_is_not_checked(client: Client, bring: Bring, files_dir: Path) -> None:
+    upload = uploaded(bring(("a.csv", FLOWERS.encode())))
+    act(client, upload, "discard")
+    assert Job.objects.get(kind="dataset_check").status == "cancelled"
+    assert nothing_is_left(files_dir)
 
 
 def test_another_file_makes_a_revision_that_says_what_changed(client: Client, bring: Bring) -> None:

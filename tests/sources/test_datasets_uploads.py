@@ -21,6 +21,7 @@ from tests.sources.test_datasets_checked import smooth
 from tests.sources.test_datasets_images import packed, pets, zipped
 from tests.sources.test_datasets_tables import opened, tone, written
 from workers.kit import UserError
+from workers.sources.datasets import csv_table
 from workers.sources.datasets.guessing import guess_source
 from workers.sources.datasets.recordings import UnreadableRecording, read_recording
 from workers.sources.datasets.upload_check import UploadReport, check_upload
@@ -248,6 +249,12 @@ def test_hostile_uploads_end_in_a_sentence(tmp_path: Path, name: str) -> None:
     assert report.verdict == "refused"
     assert sentence in report.sentence
     assert len(report.sentence) < 700
+
+
+def test_a_table_of_too_many_cells_is_refused_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_table, "MAX_CELLS", 100)
+    report = checked(written(tmp_path / "t.csv", "a,b,label\n" + "".join(f"{i},2,{i % 2}\n" for i in range(40))))
+    assert report.sentence == "t.csv has more than 100 cells: choose a part of it or use Parquet."
 
 
 def test_a_class_for_every_one_of_many_rows_is_refused(tmp_path: Path) -> None:

@@ -37,10 +37,14 @@ def dataset_check_run(spec: DatasetCheckSpec, context: Context) -> Outcome:
         "field": report.field,
         "round": spec.round,
     }
-    changes: dict[str, Any] = {"report": kept, "status": Upload.Status.CHECKED, "checked_at": timezone.now()}
-    if report.content_ids is not None:
-        changes["ids_location"] = _ids_keep(upload, report.content_ids)
-    Upload.objects.filter(pk=upload.pk, round=spec.round).exclude(status=Upload.Status.ACCEPTED).update(**changes)
+    ids = _ids_keep(upload, report.content_ids) if report.content_ids is not None else ""
+    is_wanted = (
+        Upload.objects.filter(pk=upload.pk, round=spec.round)
+        .exclude(status=Upload.Status.ACCEPTED)
+        .update(report=kept, status=Upload.Status.CHECKED, checked_at=timezone.now(), ids_location=ids)
+    )
+    for outdated in {upload.ids_location} - {ids, ""} if is_wanted else {ids} - {""}:
+        (Path(settings.FILES_DIR) / outdated).unlink(missing_ok=True)
     return Outcome(
         summary={
             "verdict": report.verdict,
@@ -66,7 +70,7 @@ def _copy(upload: Upload, context: Context) -> None:
 
 
 def _ids_keep(upload: Upload, ids: Any) -> str:
-    location = f"{ROWS_ROOM}/{upload.pk}.npy"
+    location = f"{ROWS_ROOM}/{upload.pk}-{upload.round}.npy"
     path = Path(settings.FILES_DIR) / location
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.stem}.draft.npy")

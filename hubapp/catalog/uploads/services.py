@@ -99,6 +99,12 @@ def upload_accept(upload: Upload) -> Dataset:
 
     Raises UserError where it was not checked, was refused, holds something else than the data set, or is there already.
     """
+    with transaction.atomic():
+        return _accepted(Upload.objects.select_for_update().get(pk=upload.pk))
+
+
+def _accepted(upload: Upload) -> Dataset:
+    """`upload_accept` of a row that is locked, so that two clicks make one data set."""
     _refuse_accepted(upload)
     report = upload.report
     if upload.status != Upload.Status.CHECKED or report.get("verdict") not in {"accepted", "warnings"}:
@@ -115,29 +121,28 @@ def upload_accept(upload: Upload) -> Dataset:
     facts: dict[str, Any] = {"modality": guess["modality"], "task": guess["task"]}
     if upload.dataset is None:
         facts |= {"meaning": upload.meaning, "licence": upload.licence, "origin": _origin(upload)}
-    with transaction.atomic():
-        before = upload.dataset.current_revision if upload.dataset else None
-        imported = dataset_import(
-            slug=upload.dataset.slug if upload.dataset else free_slug(upload.title),
-            title=upload.dataset.title if upload.dataset else upload.title,
-            source=guess["source"],
-            facts=facts,
-            files=[
-                ImportFile(path=name, location=Path(settings.FILES_DIR) / upload.folder / name, sha256=sha)
-                for name, sha, _ in upload.files
-            ],
-            location=location,
-            config=config,
-            classes=profile["classes"],
-            rows=profile["rows"],
-        )
-        revision = imported.dataset.revisions.get(digest=digest)
-        dataset_profile_store(revision, profile)
-        revision.ids_location = upload.ids_location
-        revision.change = change_between(before, revision) if before else {}
-        revision.save(update_fields=["ids_location", "change"])
-        upload.status, upload.dataset, upload.revision = Upload.Status.ACCEPTED, imported.dataset, revision
-        upload.save(update_fields=["status", "dataset", "revision"])
+    before = upload.dataset.current_revision if upload.dataset else None
+    imported = dataset_import(
+        slug=upload.dataset.slug if upload.dataset else free_slug(upload.title),
+        title=upload.dataset.title if upload.dataset else upload.title,
+        source=guess["source"],
+        facts=facts,
+        files=[
+            ImportFile(path=name, location=Path(settings.FILES_DIR) / upload.folder / name, sha256=sha)
+            for name, sha, _ in upload.files
+        ],
+        location=location,
+        config=config,
+        classes=profile["classes"],
+        rows=profile["rows"],
+    )
+    revision = imported.dataset.revisions.get(digest=digest)
+    dataset_profile_store(revision, profile)
+    revision.ids_location = upload.ids_location
+    revision.change = change_between(before, revision) if before else {}
+    revision.save(update_fields=["ids_location", "change"])
+    upload.status, upload.dataset, upload.revision = Upload.Status.ACCEPTED, imported.dataset, revision
+    upload.save(update_fields=["status", "dataset", "revision"])
     return imported.dataset
 
 

@@ -16,9 +16,11 @@ from workers.sources.datasets.columns import Column, described
 from workers.sources.datasets.targets import dropped_rows, number_of
 from workers.sources.protocols import Dropped
 
-MAX_BYTES = 2 * 2**30
+MAX_BYTES = 2**30
 MAX_ROWS = 5_000_000
 MAX_COLUMNS = 20_000
+# Each cell is a text of its own, of some 57 bytes and its characters.
+MAX_CELLS = 60_000_000
 MAX_BAD_SHARE = 0.1
 LOOKED_AT = 2_000
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
@@ -154,13 +156,16 @@ def csv_table(data: bytes, *, name: str, has_header: bool | None = None, delimit
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=chosen)
     lines: list[list[str]] = []
     numbers: list[int] = []
+    cells = 0
     try:
         for line in reader:
             if line and any(cell.strip() for cell in line):
                 lines.append(line)
                 numbers.append(reader.line_num)
-            if len(lines) > MAX_ROWS:
-                raise UserError(f"{name} has more than {MAX_ROWS:,} rows: choose a part of it or use Parquet.")
+                cells += len(line)
+            if len(lines) > MAX_ROWS or cells > MAX_CELLS:
+                most = f"{MAX_ROWS:,} rows" if len(lines) > MAX_ROWS else f"{MAX_CELLS:,} cells"
+                raise UserError(f"{name} has more than {most}: choose a part of it or use Parquet.")
     except csv.Error as error:
         raise UserError(f"{name}, near line {reader.line_num}, cannot be read as a table ({error}).") from error
     if not lines:

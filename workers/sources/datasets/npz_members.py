@@ -8,7 +8,7 @@ from workers.kit import UserError
 from workers.sources.datasets.class_folders import split_of
 from workers.sources.datasets.zip_members import zip_members
 
-MAX_BYTES = 8 * 2**30
+MAX_BYTES = 4 * 2**30
 INPUT_NAMES = ("x", "features", "images", "image", "data", "embeddings", "series", "inputs")
 LABEL_NAMES = ("y", "labels", "label", "targets", "target", "classes")
 
