@@ -82,6 +82,9 @@ class _Problem:
         self.targets = targets  # (columns, n)
         self.is_binary = is_binary
         self.shape = (targets.shape[0], z.shape[1] + 1)
+        # A gradient of this length, at strength 1, is all rounding: nothing can be told from it.
+        sums = np.append(np.abs(self.z).sum(axis=1), z.shape[0])
+        self.rounding = float(np.finfo(np.float64).eps * np.linalg.norm(sums))
 
     def logits(self, parameters: Array) -> Array:
         product: Array = parameters[:, :-1] @ self.z
@@ -197,7 +200,7 @@ def _solve(problem: _Problem, start: Array, strength: float, tolerance: float) -
     gradient = problem.back(p - problem.targets, parameters, strength)
     first = norm = float(np.linalg.norm(gradient))
     for step_count in range(MAX_NEWTON_STEPS):
-        if norm <= tolerance * float(np.linalg.norm(parameters[:, :-1])):
+        if norm <= max(tolerance * float(np.linalg.norm(parameters[:, :-1])), strength * problem.rounding):
             return parameters, True, step_count
         forcing = 0.1 * float(np.sqrt(min(1.0, norm / first)))
         if step_count == PATIENCE:

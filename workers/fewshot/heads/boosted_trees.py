@@ -100,7 +100,10 @@ class BoostedTreesHead(BaseHead):
         return lightgbm.train(params, data, num_boost_round=self.rounds)
 
     def _logits(self, booster: lightgbm.Booster, x: ArrayLike) -> Array:
-        raw = np.asarray(booster.predict(np.asarray(x, dtype=np.float64), raw_score=True, num_threads=1))
+        rows = np.asarray(x, dtype=np.float64)
+        if not len(rows):  # LightGBM then gives one column whatever the classes
+            return np.empty((0, len(self.classes)))
+        raw = np.asarray(booster.predict(rows, raw_score=True, num_threads=1))
         return np.stack([-0.5 * raw, 0.5 * raw], axis=1) if raw.ndim == 1 else centred(raw)
 
     def decision(self, x: ArrayLike) -> Array:

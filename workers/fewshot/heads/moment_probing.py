@@ -14,12 +14,13 @@ from torch.nn import functional
 from workers.fewshot.head_entries import MomentProbingParams
 from workers.fewshot.heads.moments import mean_of, present
 from workers.fewshot.heads.protocol import Array, BaseHead, Tokens, Validation, centred, checked_tokens, order_of
-from workers.fewshot.heads.training import train
+from workers.fewshot.heads.training import one_thread, train
 
 DEFAULTS = MomentProbingParams()
 HEADS = 4
 MAPS = HEADS - 1
 BATCH = 64
+LEAST_STEPS = 200
 WEIGHT_DECAY = 0.05
 EVALUATED = 64  # rows at once
 
@@ -84,9 +85,9 @@ class MomentProbingHead(BaseHead):
     """Gao et al., ICCV 2023 (arXiv:2307.11342), equations 2 to 7, on the patch tokens of a frozen model.
 
     The first moment is the mean of the tokens, the authors' choice for networks without a class token: stored tokens
-    have none. AdamW in batches of 64, weight decay 0.05, cosine decay, 50 epochs at 1e-3; tokens are divided by one
-    number, their root mean square. Without recalibration (MP+), which is not frozen. Nothing is chosen, so the
-    validation rows are not read. Unconverged: a loss that was not finite.
+    have none. AdamW in batches of 64, weight decay 0.05, cosine decay, 50 epochs and at least 200 steps
+    at 1e-3; tokens are divided by one number, their root mean square. Without recalibration (MP+), which is not frozen.
+    Nothing is chosen, so the validation rows are not read. Unconverged: a loss that was not finite.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class MomentProbingHead(BaseHead):
             loss,
             rows=len(tokens),
             epochs=self.epochs,
+            least_steps=LEAST_STEPS,
             batch=BATCH,
             learning_rate=self.learning_rate,
             weight_decay=WEIGHT_DECAY,
@@ -135,7 +137,7 @@ class MomentProbingHead(BaseHead):
 
     def _blocks(self, tokens: Tokens) -> Iterator[Array]:
         for start in range(0, len(tokens), EVALUATED):
-            with torch.no_grad():
+            with torch.no_grad(), one_thread():
                 logits = self._module(*self._inputs(tokens[start : start + EVALUATED]))
             yield logits.numpy().astype(np.float64)
 

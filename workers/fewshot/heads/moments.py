@@ -28,9 +28,9 @@ class MomentsHead(BaseHead):
     """Ridge regression on [mean of the tokens; their shrunk covariance along the main directions of all tokens].
 
     The directions are the first `components` principal ones of the training tokens; a row's covariance there is shrunk
-    by Ledoit and Wolf's intensity and flattened, off the diagonal times √2, so that lengths stay. Each of the two parts
-    is centred and divided by its root mean square over the training rows. Not a published method under this name; the
-    moments are those that Moment Probing (Gao et al., ICCV 2023) learns to read.
+    by Ledoit and Wolf's intensity and flattened, off the diagonal times √2, so that lengths stay. Means are divided by
+    the standard deviation of all tokens, covariances by its square: two rows already say it. Not a published method
+    under this name; the moments are those that Moment Probing (Gao et al., ICCV 2023) learns to read.
     """
 
     def __init__(
@@ -49,8 +49,7 @@ class MomentsHead(BaseHead):
         self._directions = self._principal(tokens)
         parts = self._moments(tokens)
         self._middles = [part.mean(axis=0) for part in parts]
-        lengths = [float(np.sqrt(((p - m) ** 2).sum(axis=1).mean())) for p, m in zip(parts, self._middles, strict=True)]
-        self._lengths = [length if length > 0.0 else 1.0 for length in lengths]
+        self._lengths = [self._variance**0.5, self._variance]
         if validation is not None:
             validation = self.features(validation[0]), validation[1]
         self._ridge.fit(self.features(tokens), labels, validation=validation)
@@ -66,7 +65,9 @@ class MomentsHead(BaseHead):
             total += kept.sum(axis=0)
             products += kept.T @ kept
         middle = total / max(count, 1)
-        _, vectors = np.linalg.eigh(products / max(count, 1) - np.outer(middle, middle))
+        covariance = products / max(count, 1) - np.outer(middle, middle)
+        self._variance = max(float(np.trace(covariance)), 0.0) or 1.0
+        _, vectors = np.linalg.eigh(covariance)
         return np.asarray(vectors[:, ::-1][:, : self.components])
 
     def _moments(self, tokens: Tokens) -> tuple[Array, Array]:

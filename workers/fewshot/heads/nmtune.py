@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from workers.fewshot.head_entries import NMTuneParams
 from workers.fewshot.heads.protocol import Array, BaseHead, Validation, centred, checked, order_of
-from workers.fewshot.heads.training import train
+from workers.fewshot.heads.training import one_thread, train
 
 DEFAULTS = NMTuneParams()
 BATCH = 128
+LEAST_STEPS = 200
 WEIGHT_DECAY = 0.1
 CONSISTENCY, COVARIANCE, SINGULAR = 1.0, 0.04, 0.001
 LEADING = 5
@@ -59,8 +60,9 @@ class NMTuneHead(BaseHead):
     """Chen et al., ICLR 2024 (arXiv:2309.17002): 30 epochs of AdamW in batches of 128, cosine decay, weight decay 0.1.
 
     Features are divided by one number, their root mean square, since the learning rate is for such; no augmented views,
-    as features are cached. Covariance and singular values of a batch say little at one or two labels a class: there it
-    is weak. Nothing is chosen, so the validation rows are not read. Unconverged: a loss that was not finite.
+    as features are cached; at least 200 steps, where few rows make fewer. Covariance and singular values of a batch
+    say little at one or two labels a class: there it is weak. Nothing is chosen, so the validation rows are not read.
+    Unconverged: a loss that was not finite.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class NMTuneHead(BaseHead):
             loss,
             rows=len(rows),
             epochs=self.epochs,
+            least_steps=LEAST_STEPS,
             batch=BATCH,
             learning_rate=self.learning_rate,
             weight_decay=WEIGHT_DECAY,
@@ -105,6 +108,6 @@ class NMTuneHead(BaseHead):
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred."""
         rows = torch.from_numpy((np.asarray(x, dtype=np.float64) / self._rms).astype(np.float32))
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             logits = self._module(rows)[1]
         return centred(logits.numpy().astype(np.float64))

@@ -78,7 +78,7 @@ class RandomForestHead(BaseHead):
         total = np.zeros((len(rows), len(self.classes)))
         found: dict[int, Array] = {}
         for count, tree in enumerate(trees, start=1):
-            total += tree.tree_.predict(rows).reshape(len(rows), -1)
+            total += tree.tree_.predict(rows).reshape(len(rows), len(self.classes))
             if count in self._trees:
                 found[count] = total / count
         return [found[count] for count in self._trees]
@@ -86,5 +86,5 @@ class RandomForestHead(BaseHead):
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): logarithms of the mean shares, centred; a share of 0 counts as 1e-12."""
         rows = np.asarray(x, dtype=np.float32)
-        shares = sum(tree.tree_.predict(rows).reshape(len(rows), -1) for tree in self._estimators)
+        shares = sum(tree.tree_.predict(rows).reshape(len(rows), len(self.classes)) for tree in self._estimators)
         return log_of(np.asarray(shares) / len(self._estimators))
