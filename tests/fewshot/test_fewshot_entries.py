@@ -27,6 +27,7 @@ def test_defaults_are_the_protocol_of_the_demo():
         ({"protocol": "ehrshots"}, "no protocol 'ehrshots'; known: ehrshot, coop"),
         ({"metrics": ("f1",)}, "no metric 'f1' here; known: accuracy"),
         ({"metrics": ("map", "map")}, "appears twice"),
+        ({"templates": ("a photo",)}, "must hold {} once"),
         ({"draws": 5}, "greater than or equal to 100"),
         ({"heads": ("logistik",)}, "Did you mean logistic"),
         ({"heads": ("logistic", "logistic")}, "appears twice"),

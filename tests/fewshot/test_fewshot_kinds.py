@@ -166,8 +166,9 @@ def test_a_class_that_a_draw_lacks_is_never_named(digits):
     assert by_key(outcome)["accuracy", "nearest_class_mean", 20].value > 0.7
 
 
-def test_tokens_are_read_by_the_heads_that_need_them(digits):
-    """Rows of pixels as tokens; their mean is what the pooled head sees."""
+def test_tokens_are_read_by_the_heads_that_need_them(digits, monkeypatch):
+    """Rows of pixels as tokens, a hundred test rows at a time; their mean is what the pooled head sees."""
+    monkeypatch.setattr("workers.fewshot.grid.PART_BYTES", 100 * 8 * 8 * 4)
     x, y = digits
     pooled = x.reshape(-1, 8, 8).mean(axis=1)
     context = context_with(pooled, y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,16 +77,17 @@ def fit_cell(
     *,
     train: tuple[Array, Rows],
     validation: tuple[Array, Rows],
-    test: Array,
+    test: Iterable[Array],
     classes: int,
 ) -> Cell:
     """Fit on the shots, choose on the validation shots (if there are any), and keep the logits of the test rows.
 
-    Labels are 0..classes−1. A class that no training row has gets the log-odds `UNSEEN` everywhere.
+    Labels are 0..classes−1; `test` gives the test rows part by part. A class that no training row has gets the log-odds
+    `UNSEEN` everywhere.
     """
     fitted = head.fit(*train, validation=validation if len(validation[1]) else None)
     return Cell(
-        logits=over_all_classes(fitted.decision(test), fitted.classes, classes),
+        logits=np.concatenate([over_all_classes(fitted.decision(part), fitted.classes, classes) for part in test]),
         choice=fitted.choice,
         converged=bool(fitted.converged),
     )

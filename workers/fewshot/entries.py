@@ -14,6 +14,8 @@ from workers.statistics.metric_names import METRIC_TITLES
 
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 0)
 LARGEST_K = 4096
+LONGEST_TEMPLATE = 300
+TEMPLATES = {"image": ("a photo of a {}.",), "text": ("This text is about {}.",)}
 
 
 class FewshotSpec(Spec):
@@ -24,6 +26,7 @@ class FewshotSpec(Spec):
     replicates  independent draws of the labels for each number of shots; 0: the protocol's own number
     heads       names in HEADS
     metrics     names in METRIC_TITLES
+    templates   sentences with {} for the class name, for heads that read class texts; empty: `TEMPLATES` by modality
     c_grid      values of C for the heads that choose one, from strong to weak penalty
     seed        of the split and of the draws; two models are comparable when it is the same
     draws       bootstrap draws of the test rows behind the intervals
@@ -34,6 +37,7 @@ class FewshotSpec(Spec):
     replicates: int = Field(default=5, ge=0, le=100, title="Replicates (0 = the protocol's own)")
     heads: tuple[str, ...] = Field(default=("logistic", "nearest_class_mean"), min_length=1, title="Heads")
     metrics: tuple[str, ...] = Field(default=tuple(METRIC_TITLES), min_length=1, title="Metrics")
+    templates: tuple[str, ...] = Field(default=(), max_length=200, title="Sentences about a class ({} is its name)")
     c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
     seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
     draws: int = Field(default=1000, ge=100, le=100_000, title="Bootstrap draws")
@@ -75,6 +79,14 @@ class FewshotSpec(Spec):
                 raise ValueError(f"there is no metric {name!r} here; known: {', '.join(METRIC_TITLES)}")
         if len(set(value)) != len(value):
             raise ValueError("the same metric appears twice")
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _templates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for sentence in value:
+            if sentence.count("{}") != 1 or len(sentence) > LONGEST_TEMPLATE:
+                raise ValueError(f"{sentence[:60]!r} must hold {{}} once, for the name of a class, and be short")
         return value
 
     @field_validator("c_grid")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from workers.sources.store import Features
 
 Rows = NDArray[np.int64]
 Key = tuple[str, str, int | None]  # sub-task, head, labels a class
+POOLED_DIMENSIONS = 2
+PART_BYTES = 1 << 28
 NOTHING = np.empty(0, dtype=np.int64)
 
 
@@ -73,6 +75,12 @@ class Inputs:
         """The features of these rows, in memory."""
         return np.asarray(self.features.x[where])
 
+    def parts(self, where: Rows) -> Iterator[NDArray[np.float32]]:
+        """The same in parts that fit into memory, since tokens are many."""
+        size = max(1, PART_BYTES // max(1, self.features.x[:1].nbytes))
+        for start in range(0, len(where), size):
+            yield self.rows(where[start : start + size])
+
 
 def inputs_of(features: Features) -> Inputs:
     """Inputs whose digest is the stored one, or is made here where features come from elsewhere."""
@@ -107,7 +115,10 @@ def run_grid(
     grid = Grid(seconds=dict.fromkeys((maker.entry.name for maker in makers), 0.0))
     done = 0
     with threadpool_limits(1):
-        tests = {maker.entry.name: inputs[maker.entry.name].rows(plan.test) for maker in makers}
+        # Pooled features of the test rows are read once for all cells, tokens anew for each.
+        pooled = {
+            name: [read.rows(plan.test)] for name, read in inputs.items() if read.features.x.ndim == POOLED_DIMENSIONS
+        }
         for task in plan.sub_tasks:
             for k, draw in _draws(task, makers):
                 for maker in makers:
@@ -128,7 +139,7 @@ def run_grid(
                             maker.make(seed=seed + draw.replicate),
                             train=(read.rows(draw.train), task.labels[draw.train]),
                             validation=(read.rows(draw.validation), task.labels[draw.validation]),
-                            test=tests[name],
+                            test=pooled[name] if name in pooled else read.parts(plan.test),
                             classes=len(task.classes),
                         )
                         store.put(key, cell)
