@@ -62,7 +62,7 @@ def _imported(stamp: tuple[tuple[str, str], ...]) -> tuple[Record, ...]:  # the 
 
 
 def evidence_base(user: Person = None) -> Base:
-    """The evidence that `user` may see. Costs three queries while no import comes or goes."""
+    """The evidence that `user` may see. Costs two queries while no import comes or goes."""
     own = own_records(user)
     tables = list(models.EvidenceTable.objects.values_list("name", "title", "imported_at"))
     stamp = tuple((name, imported_at.isoformat()) for name, _, imported_at in tables)
