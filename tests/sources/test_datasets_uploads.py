@@ -121,6 +121,21 @@ def test_a_zip_of_recordings_by_class(tmp_path: Path) -> None:
     assert sorted(same.content_ids) == list(report.content_ids)
 
 
+def test_a_zip_of_texts_by_class(tmp_path: Path) -> None:
+    files = {
+        f"mail/{name}/{at}.txt": f"Grüße {name} {at}".encode("utf-8" if at else "cp1252")
+        for name in ("ham", "spam")
+        for at in range(12)
+    }
+    files["mail/ham/empty.txt"] = b" \n"
+    report = checked(zipped(tmp_path / "mail.zip", files))
+    assert report.guess["source"] == "text_zip"
+    assert report.profile["samples"][0]["text"] == "Grüße ham 0"
+    assert kinds(report)["dropped"]["text"] == "1 row left out, empty texts: mail/ham/empty.txt."
+    cut = opened(tmp_path / "mail.zip", source="text_zip", words=2)
+    assert set(cut.items) == {"Grüße ham", "Grüße spam"}
+
+
 def spoken(tmp_path: Path) -> Path:
     lines = ["file,word,speaker,part"]
     files = {}
@@ -229,7 +244,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "out.zip": (lambda path: zipped(path, {**pets(), "../../evil.png": smooth_png(1)}), "leads out of the archive"),
     "bomb.zip": (lambda path: zipped(path, {"a/1.png": bytes(600 * 2**20)}), "as zip bombs do"),
     "cut.zip": (lambda path: path.write_bytes(zipped(path, pets()).read_bytes()[:-40]), "cut off or damaged"),
-    "words.zip": (lambda path: zipped(path, {"a.txt": b"x"}), "holds no images, recordings or table"),
+    "words.zip": (lambda path: zipped(path, {"a.txt": b"x"}), "holds no images, recordings, texts or table"),
     "x.exe": (lambda path: path.write_bytes(b"MZ" + bytes(100)), "of a kind that is not known"),
     "one.png": (lambda path: path.write_bytes(smooth_png(1)), "a single image file"),
     "p.npz": (lambda path: np.savez(path, x=np.array([{1}, {2}], dtype=object), y=np.array([0, 1])), "Python objects"),

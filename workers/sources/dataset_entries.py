@@ -88,6 +88,15 @@ DATASET_SOURCES.add(
 )
 DATASET_SOURCES.add(
     DatasetSourceEntry(
+        name="text_zip",
+        title="Zip of texts",
+        meaning="A zip of .txt files, one folder for each class, read where it lies without unpacking.",
+        target="workers.sources.datasets.text_zip:open_dataset",
+        modality="text",
+    )
+)
+DATASET_SOURCES.add(
+    DatasetSourceEntry(
         name="csv_zip",
         title="Zip with a table",
         meaning="A zip with a CSV or TSV table and the image or sound files that its cells name.",

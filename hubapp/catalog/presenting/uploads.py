@@ -12,8 +12,9 @@ from hubapp.catalog.presenting.datasets import ProfileShown, profile_shown
 FORMATS = (
     ("Images", "a zip with one folder for each class; folders train, val and test give the split"),
     ("Recordings", "a zip of WAV, FLAC, OGG, MP3 or AIFF files, one folder for each class"),
+    ("Texts", "a zip of .txt files, one folder for each class"),
     ("A table with files", "a zip with a CSV file and the images or recordings that its cells name"),
-    ("Texts, series or numbers", "a CSV or TSV file, plain or gzip, or Parquet files"),
+    ("Tables of texts, series or numbers", "a CSV or TSV file, plain or gzip, or Parquet files"),
     ("Arrays", "an npz archive of numpy, for example with x and y"),
     ("MNIST and UCR", "the IDX files, or both .ts files of a problem, chosen together"),
 )

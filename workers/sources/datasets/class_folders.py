@@ -14,8 +14,10 @@ IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
 AUDIO_ENDINGS = frozenset({".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a"})
+TEXT_ENDINGS = frozenset({".txt"})
 KINDS = {
     "image": (IMAGE_ENDINGS, "images", "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM", "jpg"),
+    "text": (TEXT_ENDINGS, "texts", ".txt", "txt"),
     "audio": (AUDIO_ENDINGS, "recordings", "WAV, FLAC, OGG, MP3 or AIFF", "wav"),
 }
 SPLITS = {
@@ -59,7 +61,7 @@ def is_hidden(path: str) -> bool:
 
 
 def class_folders(paths: Sequence[str], *, label: str, kind: str = "image") -> ClassFolders:
-    """The files of that kind ("image" or "audio", by their endings), by class and split.
+    """The files of that kind ("image", "audio" or "text", by their endings), by class and split.
 
     Folders that hold everything are looked through; then the class is the first folder, or the second where the first
     are splits (train/cat/1.jpg) or all second ones are (cat/train/1.jpg). Raises UserError where no such file lies in a

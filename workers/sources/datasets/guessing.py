@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workers.kit import UserError
-from workers.sources.datasets.class_folders import AUDIO_ENDINGS, IMAGE_ENDINGS, class_folders, is_hidden
+from workers.sources.datasets.class_folders import AUDIO_ENDINGS, IMAGE_ENDINGS, TEXT_ENDINGS, class_folders, is_hidden
 from workers.sources.datasets.columns import Column, Roles, kind_of_bytes, roles_of, split_column, task_of
 from workers.sources.datasets.csv_table import CsvTable, read_csv
 from workers.sources.datasets.npz_members import array_names, array_pairs
@@ -23,9 +23,9 @@ from workers.sources.datasets.zip_tables import zip_table, zip_tables
 
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 READABLE = (
-    "a folder or a zip with one folder of images or recordings for each class, a zip with a CSV table and the files "
-    "that it names, a CSV, TSV or Parquet table, a folder of Parquet files, an npz archive of numpy, a folder with one "
-    "folder of .txt files for each class, IDX files or .ts series"
+    "a folder or a zip with one folder of images, recordings or .txt files for each class, a zip with a CSV table and the "
+    "files that it names, a CSV, TSV or Parquet table, a folder of Parquet files, an npz archive of numpy, "
+    "IDX files or .ts series"
 )
 _IDX = re.compile(r"(train|t10k)-(images-idx3|labels-idx1)-ubyte(\.gz)?")
 
@@ -110,10 +110,12 @@ def _zip(path: Path, said: Mapping[str, Any]) -> Guess:
         guess = _table(zip_table(path, members, member, config=said), said, source="csv_zip")
         if guess.modality in {"image", "audio"} or not has_files or said.get("label"):
             return replace(guess, config={"table": member, **guess.config})
+    if not has_files and any(PurePosixPath(name).suffix.lower() in TEXT_ENDINGS and "/" in name for name in names):
+        return _by_class(names, label=path.name, where="zip", what="A zip")
     if not has_files:
         raise UserError(
-            f"{path.name} holds no images, recordings or table. Unpack it and upload what is in it: Hubscope reads "
-            f"{READABLE}."
+            f"{path.name} holds no images, recordings, texts or table. Unpack it and upload what is in it: "
+            f"Hubscope reads {READABLE}."
         )
     return _by_class(names, label=path.name, where="zip", what="A zip")
 
@@ -122,7 +124,8 @@ def _by_class(names: Sequence[str], *, label: str, where: str, what: str) -> Gue
     """Files in class folders; the kind of which there are more."""
     endings = [PurePosixPath(name).suffix.lower() for name in names]
     sounds, pictures = (sum(one in known for one in endings) for known in (AUDIO_ENDINGS, IMAGE_ENDINGS))
-    kind, things = ("audio", "recordings") if sounds > pictures else ("image", "images")
+    kind = "audio" if sounds > pictures else "image" if pictures else "text"
+    things = {"audio": "recordings", "image": "images", "text": "texts"}[kind]
     found = class_folders(names, label=label, kind=kind)
     classes = sorted(set(found.classes))
     splits = [split for split in ("train", "validation", "test") if split in found.splits]
