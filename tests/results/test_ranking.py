@@ -118,7 +118,7 @@ def test_what_saw_other_shots_or_halves_is_ranked_but_not_compared(hub: Any, mea
     halves = hub.outcomes["copies", "transferability"]
     halves.provenance["seed"] = 99
     halves.save()
-    artifact = hub.outcomes["copies", "fewshot"].artifacts.get()
+    artifact = hub.outcomes["copies", "fewshot"].artifacts.get(name="predictions.npz")
     path = settings.FILES_DIR / artifact.location
     with np.load(path) as arrays:
         fewer = {name: array[:2] if "k8." in name else array for name, array in arrays.items()}  # of three replicates
