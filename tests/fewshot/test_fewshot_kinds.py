@@ -9,8 +9,10 @@ from tests.fewshot.made_contexts import by_key, context_with
 from workers.fewshot.analysis import run
 from workers.fewshot.entries import FewshotSpec
 from workers.fewshot.manifests import manifest_from_json
-from workers.kit import ANALYSES, UserError
+from workers.fewshot.plan import checked_features
+from workers.kit import ANALYSES, DatasetRef, ModelRef, UserError
 from workers.sources.entries import FeaturesSpec
+from workers.sources.store import Features
 
 SPEC = FewshotSpec(shots=(1, 4, 16, 0), replicates=3)
 
@@ -188,6 +190,30 @@ def test_pooled_features_where_tokens_are_needed_are_a_sentence(digits):
     with pytest.raises(UserError, match="one vector a token"):
         run(FewshotSpec(heads=("moments",)), context)
     assert context.progress == (0, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "ids", "has_tokens"),
+    [((10, 4), 9, 10, False), ((10, 4), 10, 11, False), ((10, 3, 4), 10, 10, False), ((10, 4), 10, 10, True)],
+)
+def test_rows_labels_and_ids_that_do_not_match_are_a_sentence(shape, labels, ids, has_tokens):
+    features = Features(
+        x=np.ones(shape, dtype=np.float32),
+        labels=np.zeros(labels, dtype=np.int64),
+        row_ids=np.arange(ids),
+        classes=("a", "b"),
+    )
+    with pytest.raises(UserError, match="one vector a token" if has_tokens else "one vector a row"):
+        checked_features(features, needs_tokens=has_tokens)
+
+
+def test_a_data_set_for_regression_is_refused_and_one_of_labels_is_not():
+    fits = ANALYSES.get("fewshot").fits
+    model = ModelRef(name="m", revision="0", files=("f",), loader="torchvision", modality="image")
+    facts = {"name": "d", "revision": "0", "source": "digits", "modality": "image", "classes": ("only",)}
+    assert "is for regression" in fits(model, DatasetRef(**facts, config={"task": "regression"}))
+    assert "one class only" in fits(model, DatasetRef(**facts))
+    assert fits(model, DatasetRef(**facts, config={"task": "multi-label"})) is None
 
 
 def test_a_seeded_head_says_what_all_rows_leave_out(digits):

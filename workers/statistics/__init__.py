@@ -15,13 +15,22 @@ if TYPE_CHECKING:
     from workers.statistics.bootstrap import bootstrap_weights as bootstrap_weights
     from workers.statistics.bootstrap import point_score as point_score
     from workers.statistics.intervals import Interval as Interval
+    from workers.statistics.intervals import Sources as Sources
     from workers.statistics.intervals import combined_interval as combined_interval
     from workers.statistics.intervals import exact_binomial_interval as exact_binomial_interval
+    from workers.statistics.intervals import interval_sources as interval_sources
     from workers.statistics.intervals import jackknife_interval as jackknife_interval
+    from workers.statistics.macro import Macro as Macro
+    from workers.statistics.macro import MacroMean as MacroMean
+    from workers.statistics.macro import MemberScore as MemberScore
+    from workers.statistics.macro import macro_average as macro_average
     from workers.statistics.paired import Difference as Difference
     from workers.statistics.paired import combined_difference as combined_difference
+    from workers.statistics.paired import compare_all as compare_all
+    from workers.statistics.paired import compare_at as compare_at
     from workers.statistics.paired import holm as holm
     from workers.statistics.paired import holm_corrected as holm_corrected
+    from workers.statistics.paired import holm_within as holm_within
     from workers.statistics.paired import paired_bootstrap as paired_bootstrap
     from workers.statistics.paired import paired_difference as paired_difference
     from workers.statistics.ranks import Agreement as Agreement
@@ -44,12 +53,23 @@ _MODULES = {
         "bootstrap_weights",
         "point_score",
     ),
-    "intervals": ("Interval", "combined_interval", "exact_binomial_interval", "jackknife_interval"),
+    "intervals": (
+        "Interval",
+        "Sources",
+        "combined_interval",
+        "exact_binomial_interval",
+        "interval_sources",
+        "jackknife_interval",
+    ),
+    "macro": ("Macro", "MacroMean", "MemberScore", "macro_average"),
     "paired": (
         "Difference",
         "combined_difference",
+        "compare_all",
+        "compare_at",
         "holm",
         "holm_corrected",
+        "holm_within",
         "paired_bootstrap",
         "paired_difference",
     ),
