@@ -23,8 +23,8 @@ from workers.sources.datasets.zip_tables import zip_table, zip_tables
 
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 READABLE = (
-    "a folder or a zip with one folder of images, recordings or .txt files for each class, a zip with a CSV table and the "
-    "files that it names, a CSV, TSV or Parquet table, a folder of Parquet files, an npz archive of numpy, "
+    "a folder or a zip with one folder of images, recordings or .txt files for each class, a zip with a CSV table and "
+    "the files that it names, a CSV, TSV or Parquet table, a folder of Parquet files, an npz archive of numpy, "
     "IDX files or .ts series"
 )
 _IDX = re.compile(r"(train|t10k)-(images-idx3|labels-idx1)-ubyte(\.gz)?")
