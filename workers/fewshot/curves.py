@@ -204,7 +204,8 @@ def mean_points(points: Sequence[Point]) -> list[Point]:
 
     The sub-tasks share test rows and draws, so their covariance is kept; what is left out is in the notes.
     """
-    names = list(dict.fromkeys(point.sub_task for point in points))
+    if not any(point.sub_task for point in points):
+        return list(points)
     lacking: dict[str, set[str]] = {}
     for point in points:
         if not point.is_defined:
@@ -215,7 +216,7 @@ def mean_points(points: Sequence[Point]) -> list[Point]:
             by_key.setdefault((point.head, point.k, point.metric), []).append(point)
     means = []
     for (head, k, metric), members in by_key.items():
-        count = f"mean over {len(members)} labels"
+        count = f"mean over {len(members)} label{'' if len(members) == 1 else 's'}"
         if left_out := sorted(lacking.get(metric, set())):
             count += f", without {', '.join(left_out[:5])}{' …' if len(left_out) > 5 else ''} (not defined there)"
         notes = dict.fromkeys([count, *(note for member in members for note in member.notes)])
@@ -232,7 +233,7 @@ def mean_points(points: Sequence[Point]) -> list[Point]:
                 notes=tuple(notes) if len(notes) <= 4 else (*list(notes)[:4], "…"),
             )
         )
-    return means if len(names) > 1 else list(points)
+    return means
 
 
 def sentence_of(
