@@ -24,8 +24,8 @@ from hubapp.results.models import Outcome
 from tests.faults.conftest import QUICK
 from tests.faults.fewshot_process import CLASSES, ROWS, SPEC, features_kept, prepared
 from workers.fewshot.analysis import PREDICTIONS, run
-from workers.fewshot.cell_store import FOLDER
 from workers.kit import LocalContext
+from workers.sources.cell_store import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 5

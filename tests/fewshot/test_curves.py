@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workers.fewshot.cell_store import Cell
 from workers.fewshot.curves import INTERVAL_COLUMNS, HeldOut, mean_points, points_of
+from workers.sources.cell_store import Cell
 from workers.statistics.bootstrap import bootstrap_weights, draws_without_a_class
 from workers.statistics.replicates import counted_weights
 

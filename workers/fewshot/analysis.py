@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from workers.fewshot.cell_store import write_npz
 from workers.fewshot.cells import HeadMaker, maker_of
 from workers.fewshot.curves import HeldOut, Point, Weights, mean_points, points_of, sentence_of
 from workers.fewshot.entries import FEWSHOT, FewshotSpec
@@ -19,6 +18,7 @@ from workers.fewshot.reading import read_for_heads
 from workers.fewshot.report import facts_of, note_of, predictions_of, tables_of
 from workers.fewshot.shots import ALL
 from workers.kit import HEADS, Artifact, Context, Outcome, Score
+from workers.sources.cell_store import write_npz
 from workers.sources.store import Features
 from workers.statistics.bootstrap import draws_without_a_class
 from workers.statistics.metric_names import METRIC_TITLES, METRIC_WORDS

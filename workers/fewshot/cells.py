@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.fewshot.cell_store import Cell, cell_key, rows_digest
 from workers.fewshot.heads.protocol import ClassTexts, Head
 from workers.kit import HEADS, HeadEntry, Spec
+from workers.sources.cell_store import Cell, cell_key, rows_digest
 
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]

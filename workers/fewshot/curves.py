@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.fewshot.cell_store import Cell
 from workers.fewshot.shots import ALL
 from workers.kit import Score
+from workers.sources.cell_store import Cell
 from workers.statistics.intervals import Sources, exact_binomial_interval, interval_sources
 from workers.statistics.replicates import mean_table
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from workers.fewshot.cell_store import Cell, CellStore, rows_digest
 from workers.fewshot.cells import HeadMaker, fit_cell
 from workers.fewshot.plan import Plan, SubTask
 from workers.fewshot.shots import ALL
 from workers.kit import Context
+from workers.sources.cell_store import Cell, CellStore, rows_digest
 from workers.sources.store import Features
 
 Rows = NDArray[np.int64]

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from workers.fewshot.cell_store import Cell, CellStore, cell_key, rows_digest, sweep_cells, write_npz
+from workers.sources.cell_store import Cell, CellStore, cell_key, rows_digest, sweep_cells, write_npz
 
 ARGUMENTS = {
     "features": "f",
