@@ -23,7 +23,7 @@ from workers.fewshot.logistic_path import LogisticPath, Solution
 from workers.kit import UserError
 from workers.statistics.bootstrap import point_score
 
-ROUGH = 1e-4
+ROUGH = 1e-3
 
 
 def auroc(logits: Array, targets: Labels) -> float:
@@ -77,12 +77,13 @@ class LogisticHead(BaseHead):
         # Weak penalties start from the solution of the next stronger one; the grid's own order only breaks ties.
         rough: dict[float, Solution] = {}
         solution: Solution | None = None
-        for c in sorted(set(grid)):
-            solution = path.fit(c, tolerance=max(ROUGH, self.tolerance), start=solution)
-            rough[c] = solution
         areas = dict.fromkeys(grid, -1.0)
-        if rows is not None:
-            areas = {c: auroc(logits_of(one, rows[0] / scale), rows[1]) for c, one in rough.items()}
+        for c in sorted(set(grid)):
+            solution = rough[c] = path.fit(c, tolerance=max(ROUGH, self.tolerance), start=solution)
+            if rows is not None:
+                areas[c] = auroc(logits_of(solution, rows[0] / scale), rows[1])
+                if areas[c] == 1.0 and list(grid) == sorted(grid):
+                    break  # no later entry can be better, and of equals the first counts
         self.c = max(grid, key=lambda c: areas[c])
         score = areas[self.c]
         self._finish(path.fit(self.c, tolerance=self.tolerance, start=rough[self.c]))
