@@ -159,6 +159,16 @@ def test_many_metrics_at_once_are_those_alone():
     assert list(draw_table(["map", "accuracy"], logits[0], labels, weights)) == ["map", "accuracy"]
 
 
+def test_classes_in_parts_and_draws_in_blocks_change_nothing(monkeypatch):
+    p, labels = scores_of(200, 9, seed=12, is_tied=True)
+    weights = bootstrap_weights(200, draws=90)
+    whole = [METRICS[metric](p, labels, weights) for metric in ("auroc", "map")]
+    monkeypatch.setattr("workers.statistics.bootstrap_areas.LARGEST_STEPS", 2 * 200)
+    monkeypatch.setattr("workers.statistics.bootstrap_areas.LARGEST_BLOCK", 20 * 200)
+    for metric, before in zip(("auroc", "map"), whole, strict=True):
+        assert METRICS[metric](p, labels, weights) == pytest.approx(before, abs=1e-14)
+
+
 def test_draws_that_lack_a_class_are_counted():
     labels = np.array([0, 0, 1, 1, 2])
     weights = np.array([[1, 2, 0], [1, 0, 0], [1, 1, 3], [1, 1, 1], [1, 1, 1]], dtype=np.float32)

@@ -21,6 +21,7 @@ Labels = NDArray[np.int64]
 Weights = NDArray[np.floating]
 
 LONG_ROW = 64
+LARGEST_STEPS = 1 << 22
 LARGEST_BLOCK = 1 << 20  # numbers of one intermediate array: small enough for the caches and for many rows
 
 
@@ -104,6 +105,13 @@ def class_areas(
     class, or for the AUROC none outside it. Ties count one half for the AUROC; for the average precision rows of equal
     score enter together, as in scikit-learn.
     """
+    at_once = max(1, LARGEST_STEPS // max(1, len(labels)))
+    if len(columns) > at_once:  # each class has a place for every row that it does not hold
+        parts = [
+            class_areas(scores, labels, weights, columns=columns[start : start + at_once], has_precision=has_precision)
+            for start in range(0, len(columns), at_once)
+        ]
+        return np.concatenate([roc for roc, _ in parts]), np.concatenate([precision for _, precision in parts])
     order = _ordered(np.asarray(scores, dtype=np.float64), labels, columns)
     count, draws = len(columns), weights.shape[1]
     areas = np.full((count, draws), np.nan)
