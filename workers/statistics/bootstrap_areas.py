@@ -21,7 +21,7 @@ Labels = NDArray[np.int64]
 Weights = NDArray[np.floating]
 
 LONG_ROW = 64
-LARGEST_STEPS = 1 << 22
+LARGEST_STEPS = 1 << 22  # entries of one sparse product: rows times classes
 LARGEST_BLOCK = 1 << 20  # numbers of one intermediate array: small enough for the caches and for many rows
 
 
