@@ -38,8 +38,8 @@ class LogisticSweepHead(BaseHead):
 
     The best of the coarse values (the first of equals) opens an interval of a factor of ten to both sides; `halvings`
     times its better end stays, the weaker one in C on ties, and the other moves half-way towards it in log C. The last
-    better end is C. As in CoOp's re-implementation of CLIP's linear probe (Zhou et al., IJCV 2022), of about 23 fits 17
-    are distinct. Without validation rows C is 1.
+    better end is C. As in CoOp's re-implementation of CLIP's linear probe (Zhou et al., IJCV 2022), 15 of the 23
+    fits are distinct. Without validation rows C is 1.
     """
 
     def __init__(self, *, coarse: Sequence[float] = COARSE_C, halvings: int = 8, tolerance: float = 2e-7) -> None:

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from workers.fewshot.head_entries import MomentProbingParams
 from workers.fewshot.heads.moments import mean_of, present
-from workers.fewshot.heads.protocol import Array, BaseHead, Tokens, Validation, centred, checked_tokens, order_of
-from workers.fewshot.heads.training import one_thread, train
+from workers.fewshot.heads.protocol import Array, BaseHead, Tokens, Validation, checked_tokens, order_of
+from workers.fewshot.heads.training import finite, one_thread, train
 
 DEFAULTS = MomentProbingParams()
 HEADS = 4
@@ -139,8 +139,8 @@ class MomentProbingHead(BaseHead):
         for start in range(0, len(tokens), EVALUATED):
             with torch.no_grad(), one_thread():
                 logits = self._module(*self._inputs(tokens[start : start + EVALUATED]))
-            yield logits.numpy().astype(np.float64)
+            yield finite(logits)
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred."""
-        return centred(np.concatenate([np.empty((0, len(self.classes))), *self._blocks(np.asarray(x))]))
+        return np.concatenate([np.empty((0, len(self.classes))), *self._blocks(np.asarray(x))])

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workers.fewshot.head_entries import NMTuneParams
-from workers.fewshot.heads.protocol import Array, BaseHead, Validation, centred, checked, order_of
-from workers.fewshot.heads.training import one_thread, train
+from workers.fewshot.heads.protocol import Array, BaseHead, Validation, checked, order_of
+from workers.fewshot.heads.training import finite, one_thread, train
 
 DEFAULTS = NMTuneParams()
 BATCH = 128
@@ -90,6 +90,8 @@ class NMTuneHead(BaseHead):
 
         def loss(part: Tensor) -> Tensor:
             z, logits = self._module(rows[part])
+            if not bool(torch.isfinite(z).all()):  # the singular values of such a matrix cannot be computed
+                return z.sum()
             return nmtune_loss(z, rows[part], logits, wanted[part])
 
         self.converged = train(
@@ -110,4 +112,4 @@ class NMTuneHead(BaseHead):
         rows = torch.from_numpy((np.asarray(x, dtype=np.float64) / self._rms).astype(np.float32))
         with torch.no_grad(), one_thread():
             logits = self._module(rows)[1]
-        return centred(logits.numpy().astype(np.float64))
+        return finite(logits)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from workers.fewshot.heads.protocol import Array, centred
 
 
 @contextmanager
@@ -19,6 +22,11 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def finite(logits: Tensor) -> Array:
+    """Centred logits in float64; what a training that failed left without a finite value counts as 0."""
+    return centred(np.nan_to_num(logits.numpy().astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0))
 
 
 def batches(rows: int, size: int, generator: torch.Generator) -> list[Tensor]:
