@@ -202,7 +202,7 @@ def _solve(problem: _Problem, start: Array, strength: float, tolerance: float) -
     for step_count in range(MAX_NEWTON_STEPS):
         if norm <= max(tolerance * float(np.linalg.norm(parameters[:, :-1])), strength * problem.rounding):
             return parameters, True, step_count
-        forcing = 0.1 * float(np.sqrt(min(1.0, norm / first)))
+        forcing = 0.5 * float(np.sqrt(min(1.0, norm / first)))
         if step_count == PATIENCE:
             problem.is_exact = True
         # No step needs to be more exact than the answer.

@@ -40,9 +40,8 @@ class NearestNeighboursHead(BaseHead):
     def fit(self, x: ArrayLike, y: ArrayLike, *, validation: Validation | None = None) -> NearestNeighboursHead:
         """Keep the rows x (n, D), y (n,); choose k on `validation`."""
         features, labels = checked(x, y)
-        self.classes, targets = np.unique(labels, return_inverse=True)
+        self.classes, self._targets = np.unique(labels, return_inverse=True)
         self._rows = unit_rows(features)
-        self._one_hot = (targets[:, None] == np.arange(len(self.classes))[None, :]).astype(np.float64)
         grid = tuple(dict.fromkeys(min(k, len(features)) for k in self.grid))
         rows = held_out(validation, self.classes)
         if rows is None:
@@ -64,16 +63,26 @@ class NearestNeighboursHead(BaseHead):
 
     def _block(self, rows: Array, grid: Sequence[int]) -> dict[int, Array]:
         distances = np.maximum(1.0 - rows @ self._rows.T, 0.0)
+        targets = np.broadcast_to(self._targets, distances.shape)
+        furthest = max(grid)
+        if furthest < len(self._rows):
+            near = np.argpartition(distances, furthest - 1, axis=1)[:, :furthest]
+            edge = np.take_along_axis(distances, near[:, -1:], axis=1)
+            if (distances <= edge + SAME).sum() == near.size:  # else some place is shared with rows further on
+                distances, targets = np.take_along_axis(distances, near, axis=1), self._targets[near]
         ordered = np.sort(distances, axis=1)
+        cell = (np.arange(len(rows))[:, None] * len(self.classes) + targets).ravel()
+        is_same = distances <= SAME
+        has_same = is_same.any(axis=1, keepdims=True)
         found = {}
         for k in grid:
             edge = ordered[:, k - 1 : k]
             is_inside = distances < edge - SAME
             is_edge = np.abs(distances - edge) <= SAME
             share = is_inside + is_edge * ((k - is_inside.sum(axis=1)) / is_edge.sum(axis=1))[:, None]
-            is_same = distances <= SAME
-            weights = np.where(is_same.any(axis=1, keepdims=True), is_same, share / np.maximum(distances, SAME))
-            votes = weights @ self._one_hot
+            weights = np.where(has_same, is_same, share / np.maximum(distances, SAME))
+            votes = np.bincount(cell, weights=weights.ravel(), minlength=len(rows) * len(self.classes))
+            votes = votes.reshape(len(rows), -1)
             found[k] = votes / votes.sum(axis=1, keepdims=True)
         return found
 

@@ -91,7 +91,8 @@ class NMTuneHead(BaseHead):
         def loss(part: Tensor) -> Tensor:
             z, logits = self._module(rows[part])
             if not bool(torch.isfinite(z).all()):  # the singular values of such a matrix cannot be computed
-                return z.sum()
+                spoilt: Tensor = z.sum()
+                return spoilt
             return nmtune_loss(z, rows[part], logits, wanted[part])
 
         self.converged = train(
