@@ -32,8 +32,9 @@ def parts_of_groups(
     StratifiedGroupKFold does); ties and order are drawn. Of several deals the first in which each part has each mark.
     """
     found, of_row = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(found), marks.shape[1]))
-    np.add.at(counts, of_row, marks)
+    rows, columns = np.nonzero(marks)
+    shape = (len(found), marks.shape[1])
+    counts = np.bincount(of_row[rows] * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
     holding = (counts > 0).sum(axis=0)
     if len(names) and holding.min(initial=len(shares)) < len(shares):
         least = int(np.argmin(holding))
