@@ -10,14 +10,25 @@ from workers.sources.features import features_key
 from workers.sources.store import FeatureStore, RowFacts
 
 
-def context_with(x, labels, *, row_ids=None, name="pixels", store_dir=None, cls=LocalContext, spec=None, **facts):
+def context_with(
+    x,
+    labels,
+    *,
+    row_ids=None,
+    name="pixels",
+    store_dir=None,
+    cls=LocalContext,
+    spec=None,
+    loader="torchvision",
+    **facts,
+):
     """A context whose store holds these features under the key that the analysis will look for."""
-    classes = tuple(f"class {c}" for c in range(int(labels.max()) + 1))
+    classes = facts.pop("classes", tuple(f"class {c}" for c in range(int(labels.max()) + 1)))
     model = ModelRef(
         name=name,
         revision=hashlib.sha256(name.encode()).hexdigest(),
         files=("weights",),
-        loader="torchvision",
+        loader=loader,
         modality="image",
     )
     dataset = DatasetRef(

@@ -1,16 +1,21 @@
 """The analysis on every kind of data set, protocol and head: labels, groups, splits, tokens, seeds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
+from tests.fewshot.letter_tower import LetterTower
 from tests.fewshot.made_contexts import by_key, context_with
 from workers.fewshot.analysis import run
 from workers.fewshot.entries import FewshotSpec
+from workers.fewshot.heads.protocol import unit_rows
 from workers.fewshot.manifests import manifest_from_json
 from workers.fewshot.plan import checked_features
-from workers.kit import ANALYSES, DatasetRef, ModelRef, UserError
+from workers.fewshot.reading import read_for_heads
+from workers.kit import ANALYSES, LOADERS, DatasetRef, LoaderEntry, ModelRef, UserError
 from workers.sources.entries import FeaturesSpec
 from workers.sources.store import Features
 
@@ -190,6 +195,83 @@ def test_pooled_features_where_tokens_are_needed_are_a_sentence(digits):
     with pytest.raises(UserError, match="one vector a token"):
         run(FewshotSpec(heads=("moments",)), context)
     assert context.progress == (0, 0, "")
+
+
+TOPICS = ("zebra", "wolf_dog", "quail", "unseen")
+
+
+@pytest.fixture
+def letters():
+    """A loader with a text tower, for as long as a test takes."""
+    entry = LoaderEntry(
+        name="letters",
+        title="Letters",
+        meaning="Letters.",
+        target="tests.fewshot.letter_tower:open_tower",
+        modality="image",
+    )
+    LOADERS.add(entry)
+    yield entry
+    del LOADERS._entries["letters"]
+
+
+def about(*, rows=120, seed=0, **options):
+    """Features in the space of the tower: sentences about three of four topics, with letters that get lost."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows) % 3
+    words = [f"a photo of a {TOPICS[label].replace('_', ' ')}." for label in labels]
+    texts = ["".join(letter for letter in one if rng.random() > 0.25) for one in words]
+    return context_with(LetterTower().encode_texts(texts), labels, loader="letters", classes=TOPICS, **options)
+
+
+def test_zero_shot_has_one_score_without_labels_and_adapters_build_on_it(letters):
+    context = about()
+    spec = FewshotSpec(shots=(1, 8, 0), replicates=2, heads=("zero_shot", "tip_adapter", "ridge"))
+    outcome = run(spec, context)
+    scores = by_key(outcome)
+    alone = scores["accuracy", "zero_shot", None]
+    assert [key for key in scores if key[:2] == ("accuracy", "zero_shot")] == [("accuracy", "zero_shot", None)]
+    assert len(alone.replicates) == 1
+    assert "test only, as no label is read" in alone.interval
+    with np.load(context.workdir / "predictions.npz") as kept:
+        assert kept["classes"].tolist() == list(TOPICS[:3])
+        logits, test = kept["zero_shot.logits"], kept["test_row_ids"]
+    towers = unit_rows(LetterTower().encode_texts([f"a photo of a {name.replace('_', ' ')}." for name in TOPICS[:3]]))
+    cosines = unit_rows(np.asarray(read_for_heads(["ridge"], context, templates=()).features.x[test])) @ towers.T
+    wanted = 20.0 * (cosines - cosines.mean(axis=1, keepdims=True))
+    assert logits[0] == pytest.approx(wanted, abs=1e-4)
+    assert alone.value == pytest.approx((wanted.argmax(axis=1) == test % 3).mean())
+    assert scores["accuracy", "tip_adapter", 8].value >= alone.value - 0.1
+    assert "with no label" in outcome.summary["sentence"] or outcome.summary["best_head"] != "zero_shot"
+    assert run(spec, context).provenance["cells_computed"] == 0
+    other = FewshotSpec(shots=(1, 8, 0), replicates=2, heads=("zero_shot", "ridge"), templates=("{}", "the {} itself"))
+    assert run(other, context).provenance["cells_computed"] == 1
+
+
+def test_a_model_without_a_text_tower_is_refused_in_words(digits):
+    tower_less = LoaderEntry(
+        name="silent",
+        title="Silent",
+        meaning="No texts.",
+        target="tests.fewshot.letter_tower:open_silent",
+        modality="image",
+    )
+    LOADERS.add(tower_less)
+    try:
+        context = context_with(*digits, loader="silent")
+        with pytest.raises(UserError, match="has no text tower: choose other heads"):
+            run(FewshotSpec(heads=("ridge", "zero_shot")), context)
+        assert context.progress == (0, 0, "")
+    finally:
+        del LOADERS._entries["silent"]
+
+
+def test_heads_of_texts_want_one_class_a_row(letters):
+    x, targets = labelled()
+    context = multi_label_context(x, targets, loader="letters")
+    context.dataset = dataclasses.replace(context.dataset, config={"task": "multi-label"})
+    with pytest.raises(UserError, match="several labels a row"):
+        run(FewshotSpec(heads=("zero_shot",)), context)
 
 
 @pytest.mark.parametrize(

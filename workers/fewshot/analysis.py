@@ -46,7 +46,7 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
     anything is fitted where the data set cannot be split or a head cannot read what this model gives.
     """
     started = time.monotonic()
-    read = read_for_heads(spec.heads, context)
+    read = read_for_heads(spec.heads, context, templates=spec.templates)
     features = read.features
     plan = plan_of(
         features,
@@ -56,7 +56,8 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
         replicates=spec.replicates,
         seed=spec.seed,
     )
-    makers = [maker_of(name, spec) for name in spec.heads]
+    texts = read.texts_of(plan.sub_tasks[0].present)
+    makers = [maker_of(name, spec, texts=texts) for name in spec.heads]
     context.log(
         f"{len(plan.train):,} rows to draw from, {len(plan.validation):,} for validation, {len(plan.test):,} for test; "
         f"{len(plan.sub_tasks[0].classes)} classes, {features.x.shape[-1]:,} dimensions."

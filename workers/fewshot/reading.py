@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from workers.fewshot.class_texts import class_texts_of
 from workers.fewshot.grid import Inputs, inputs_of
+from workers.fewshot.heads.protocol import ClassTexts
 from workers.fewshot.plan import checked_features
 from workers.kit import HEADS, Context, UserError
 from workers.sources.entries import FeaturesSpec
@@ -23,17 +26,33 @@ class Read:
 
     features  the rows' facts, with pooled features wherever a head reads those
     inputs    by head name
+    texts     one for each class of the data set; None where no head reads them
     """
 
     features: Features
     inputs: dict[str, Inputs]
+    texts: ClassTexts | None
+
+    def texts_of(self, present: NDArray[np.int64]) -> ClassTexts | None:
+        """The texts of these classes."""
+        if self.texts is None:
+            return None
+        return ClassTexts(embeddings=self.texts.embeddings[present], logit_scale=self.texts.logit_scale)
 
 
-def read_for_heads(heads: Sequence[str], context: Context) -> Read:
-    """Features for each head, from the store or computed; what is rarely there comes first.
+def read_for_heads(heads: Sequence[str], context: Context, *, templates: Sequence[str]) -> Read:
+    """Features for each head, from the store or computed, and class texts; what is rarely there comes first.
 
-    Raises UserError where the model does not give what a head needs.
+    Raises UserError where the model or the data set does not give what a head needs.
     """
+    speaking = [name for name in heads if "class_texts" in HEADS.get(name).needs]
+    if speaking and context.dataset is not None and context.dataset.config.get("task") == "multi-label":
+        raise UserError(
+            f"The head {HEADS.get(speaking[0]).title!r} names one class a row, but this data set has several labels a "
+            "row: choose other heads.",
+            field="heads",
+        )
+    texts = class_texts_of(context, templates=templates, head=HEADS.get(speaking[0]).title) if speaking else None
     tokens = [name for name in heads if "tokens" in HEADS.get(name).needs]
     found: dict[bool, Inputs] = {}
     for has_tokens in (True, False):
@@ -46,4 +65,5 @@ def read_for_heads(heads: Sequence[str], context: Context) -> Read:
     return Read(
         features=found[min(found)].features,
         inputs={name: found[name in tokens] for name in heads},
+        texts=texts,
     )
