@@ -145,6 +145,7 @@ def test_other_protocols_draw_by_their_own_rule(digits, protocol, shots, replica
     assert len(shown) == len(rows) * (replicates or 1)
     assert all(len(one["digest"]) == 64 for one in shown)
     assert outcome.provenance["shots"]
+    assert ("as published it would be" in outcome.provenance["final_fit"]) == (protocol in ("elevater", "vtab"))
 
 
 def test_a_draw_of_one_class_is_refused_before_anything_runs():

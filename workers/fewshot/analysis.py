@@ -16,7 +16,7 @@ from workers.fewshot.grid import Grid, run_grid, size_of
 from workers.fewshot.plan import Plan, SubTask, plan_of
 from workers.fewshot.reading import read_for_heads
 from workers.fewshot.report import facts_of, note_of, predictions_of, tables_of
-from workers.fewshot.shots import ALL
+from workers.fewshot.shots import ALL, protocol_named
 from workers.kit import HEADS, Artifact, Context, Outcome, Score
 from workers.sources.cell_store import write_npz
 from workers.sources.store import Features
@@ -27,6 +27,10 @@ from workers.statistics.replicates import counted_weights
 PREDICTIONS = "predictions.npz"
 MANIFEST = "manifest.json"
 OWN_DRAWS = "one fit: the head's own draws are not in the interval"
+FINAL_FITS = {
+    "train": "the training shots, as published",
+    "train and validation": "the training shots alone; as published it would be training and validation shots together",
+}
 CONVENTIONS = {
     "validation": "chooses settings only; heads are fitted on the training shots alone",
     "value": "mean over replicates",
@@ -146,6 +150,7 @@ def _outcome(spec: FewshotSpec, plan: Plan, grid: Grid, features: Features, poin
         ),
         provenance={
             **plan.manifest.conventions,
+            "final_fit": FINAL_FITS[protocol_named(spec.protocol).final_fit],
             "seed": spec.seed,
             "bootstrap_draws": spec.draws,
             "seconds": {name: round(value, 3) for name, value in grid.seconds.items()},
