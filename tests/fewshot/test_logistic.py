@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import MaxAbsScaler
 from threadpoolctl import threadpool_limits
 
-from workers.fewshot.entries import C_GRID
+from workers.fewshot.head_entries import C_GRID
 from workers.fewshot.heads.logistic import LogisticHead
-from workers.fewshot.logistic_path import logistic_path, rotate
+from workers.fewshot.logistic_path import LogisticPath, logistic_path, rotate
 from workers.kit import UserError
 
 
@@ -153,3 +153,24 @@ def test_grid_must_be_positive():
     for grid in ((), (0.0,), (float("inf"),)):
         with pytest.raises(UserError, match="grid of C"):
             LogisticHead(c_grid=grid)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_weak_penalties_on_a_few_rows_of_large_features_converge(k):
+    """Losses near 0 times a C of 1e5 and more: their digits decide whether a step goes downhill."""
+    for seed in range(4):
+        x, y = features(10, k, 64, seed=seed)
+        for solution in logistic_path(10.0 * x, y, classes=10, strengths=(1e3, 1e5, 1e6), tolerance=2e-7):
+            assert solution.converged
+
+
+def test_once_the_validation_area_is_full_no_weaker_penalty_is_fitted(monkeypatch):
+    made = []
+    plain = LogisticPath.fit
+    monkeypatch.setattr(LogisticPath, "fit", lambda self, c, **options: made.append(c) or plain(self, c, **options))
+    x, y = np.eye(3)[[0, 1, 2, 0]], [0, 1, 2, 0]
+    assert LogisticHead().fit(x, y, validation=(x, y)).c == C_GRID[0]
+    assert made == [C_GRID[0], C_GRID[0]]
+    made.clear()
+    assert LogisticHead(c_grid=(1.0, 1e-2)).fit(x, y, validation=(x, y)).c == 1.0
+    assert made == [1e-2, 1.0, 1.0]

@@ -178,7 +178,7 @@ HEADS.add(
         meaning="A vote of the most alike labelled rows by cosine, near ones counting more; their number is chosen.",
         target="workers.fewshot.heads.nearest_neighbours:NearestNeighboursHead",
         params=NeighboursParams,
-        paper="Cover and Hart, IEEE TIT 1967; Dudani, IEEE TSMC 1976",
+        paper="Dudani, IEEE Transactions on Systems, Man and Cybernetics 1976",
     )
 )
 HEADS.add(

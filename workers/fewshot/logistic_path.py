@@ -101,8 +101,11 @@ class _Problem:
         if self.is_binary:
             losses = np.logaddexp(0.0, np.where(self.targets > 0, -logits, logits))
         else:
-            top = logits.max(axis=0)
-            losses = np.log(np.exp(logits - top).sum(axis=0)) + top - (self.targets * logits).sum(axis=0)
+            # Measured from the target's logit, so that a loss near 0 keeps its digits.
+            apart = logits - (self.targets * logits).sum(axis=0)
+            top = np.maximum(apart.max(axis=0), 0.0)
+            others = (np.exp(apart - top) * (1.0 - self.targets)).sum(axis=0)
+            losses = np.where(top > 0.0, top + np.log(np.exp(-top) + others), np.log1p(others))
         return float(strength * losses.sum() + 0.5 * np.sum(parameters[:, :-1] ** 2))
 
     def back(self, residual: Array, parameters: Array, strength: float) -> Array:
