@@ -23,7 +23,7 @@ from workers.fewshot.logistic_path import LogisticPath, Solution
 from workers.kit import UserError
 from workers.statistics.bootstrap import point_score
 
-ROUGH = 1e-3
+ROUGH = 1e-4
 
 
 def auroc(logits: Array, targets: Labels) -> float:
