@@ -114,6 +114,7 @@ INSTALLED_APPS = [
     "hubapp.insights",
     "hubapp.filterdb",
     "hubapp.weights",
+    "hubapp.pairs",
     "hubapp.execution",
 ]
 MIDDLEWARE = [

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Exists, Func, OuterRef, Q, QuerySet, Value
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet, Value
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Concat, JSONObject
 
 from hubapp.catalog.models import Model
 from hubapp.catalog.models.model import is_insider
@@ -18,13 +19,27 @@ Person = User | AnonymousUser | None
 NAMES_A_MODEL = r"(^|&)(q|architecture)=[^&]"
 
 
+# Whether one of the further models that parameters list is this one, pinned to a revision or not.
+_LISTED = "$.models[*] ? (@ == $name || @ starts with $pinned)"
+
+
 def has_open_base(params: str = "params") -> Q:
-    """The condition that the further model of an analysis of one model, its parameter `base`, is no restricted one.
+    """The condition that no further model of an analysis, by its parameters `base` and `models`, is a restricted one.
 
     params  the path to the parameters from the rows that are filtered
     """
     slug = Func(KeyTextTransform("base", OuterRef(params)), Value("@"), Value(1), function="split_part")
-    return Q(~Exists(Model.objects.filter(is_restricted=True, slug=slug)))
+    is_listed = Func(
+        OuterRef(params),
+        Func(Value(_LISTED), template="CAST(%(expressions)s AS jsonpath)"),
+        JSONObject(name=F("slug"), pinned=Concat(F("slug"), Value("@"))),
+        function="jsonb_path_exists",
+        output_field=BooleanField(),
+    )
+    restricted = Model.objects.filter(is_restricted=True).order_by()
+    return Q(~Exists(restricted.filter(slug=slug))) & Q(
+        ~Exists(restricted.alias(is_listed=is_listed).filter(is_listed=True))
+    )
 
 
 # Jobs, but no batches, of models and data sets that anybody may know of; none of the site's own jobs.

@@ -140,8 +140,8 @@ COMPATIBILITY = ANALYSES.add(
         name="compatibility",
         title="Compatibility of embeddings",
         meaning=(
-            "Searches a gallery of one model's embeddings with another model's queries: may a model be replaced "
-            "without computing the gallery again?"
+            "Searches a gallery of one model's embeddings with another model's queries, and says whether a model may "
+            "be replaced without computing the gallery again."
         ),
         target="workers.pairs.compatibility_analysis:run",
         params=CompatibilitySpec,
