@@ -24,6 +24,7 @@ from workers.statistics.paired import Difference, combined_difference, holm_corr
 
 DRAWS = 1000
 CACHE_SECONDS = 7 * 24 * 3600
+_VERSION = 2  # raised when pairs are compared in another way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def pairs_of(scored: Sequence[Scored], *, column: Column) -> Pairs:
     unpaired = "" if column.kind == "fewshot" else _unpaired(scored, column)
     if unpaired:
         return Pairs(unpaired=unpaired)
-    key = digest_of([column.key, [str(one.score.outcome_id) for one in scored]])
+    key = digest_of([_VERSION, column.key, [str(one.score.outcome_id) for one in scored]])
     return paired(scored, key=key, compare=lambda: _differences([one.score for one in scored], column))
 
 
@@ -151,7 +152,7 @@ def _fewshot_differences(outcomes: Sequence[Outcome], column: Column) -> list[Di
     kept = [found for found in predictions if found is not None]
     if len(kept) < len(predictions) or not all(kept[0].is_paired_with(other) for other in kept[1:]):
         return None
-    weights = bootstrap_weights(len(kept[0].labels), draws=DRAWS, seed=0)
+    weights = bootstrap_weights(len(kept[0].labels), draws=DRAWS, seed=0, groups=kept[0].groups)
     return [
         combined_difference(a.logits, b.logits, a.labels, metric=column.metric, weights=weights)
         for a, b in itertools.combinations(kept, 2)
@@ -166,12 +167,14 @@ class Predictions:
     labels         (N,) as indices of C
     test_rows      (N,) row ids of the test rows
     train_rows     (R, n) row ids of each replicate's shots
+    groups         (N,) patients, speakers or documents of the test rows, drawn whole; None where each row is its own
     """
 
     logits: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
     test_rows: np.ndarray[Any, Any]
     train_rows: np.ndarray[Any, Any]
+    groups: np.ndarray[Any, Any] | None = None
 
     def is_paired_with(self, other: Predictions) -> bool:
         """Whether both saw the same shots and the same test rows, so that their scores can be compared pair by pair."""
@@ -198,4 +201,5 @@ def fewshot_predictions(outcome: Outcome, *, head: str, shots: int) -> Predictio
             labels=np.searchsorted(arrays["present_classes"], arrays["labels"]),
             test_rows=np.asarray(arrays["test_row_ids"]),
             train_rows=np.asarray(arrays[f"k{shots}.train_row_ids"]),
+            groups=np.asarray(arrays["test_groups"]) if "test_groups" in arrays else None,
         )

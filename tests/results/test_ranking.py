@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.http import QueryDict
 
 from hubapp.results.comparison import comparison_of
 from hubapp.results.curves import curves_of
-from hubapp.results.pairing import fewshot_predictions
+from hubapp.results.pairing import Scored, fewshot_predictions, pairs_of
 from hubapp.results.ranking import ranking_of
+from hubapp.results.selectors import ranking_columns, score_of
 from workers.kit import UserError
 
 
@@ -132,3 +134,33 @@ def test_what_saw_other_shots_or_halves_is_ranked_but_not_compared(hub: Any, mea
         assert by in ranking.places[0].scores
         assert "nothing says how surely" in ranking.sentence
     assert "Holm" in ranking_of(hub.dataset, by="accuracy@all").pairs_kind
+
+
+def test_groups_of_test_rows_are_drawn_whole(hub: Any) -> None:
+    before = pairs_on(hub)
+    for name in ("pixels", "copies", "noise"):
+        path = settings.FILES_DIR / hub.outcomes[name, "fewshot"].artifacts.get(name="predictions.npz").location
+        with np.load(path) as arrays:
+            kept = dict(arrays)
+        kept["test_groups"] = np.arange(len(kept["test_row_ids"])) // 10
+        path.unlink()
+        with path.open("wb") as file:
+            np.savez(file, **kept)
+    found = fewshot_predictions(hub.outcomes["pixels", "fewshot"], head="logistic", shots=8)
+    assert found is not None
+    assert found.groups is not None
+    cache.clear()
+    after = pairs_on(hub)
+    names = ("pixels", "copies")
+    assert after[names].difference == before[names].difference
+    assert after[names].standard_error != before[names].standard_error
+
+
+def pairs_on(hub: Any) -> Any:
+    column = next(one for one in ranking_columns() if one.key == "accuracy@all")
+    scored = [
+        Scored(slug=name, title=name, score=score)
+        for name in ("pixels", "copies", "noise")
+        if (score := score_of([hub.outcomes[name, "fewshot"]], column)) is not None
+    ]
+    return pairs_of(scored, column=column).differences
