@@ -22,7 +22,9 @@ from workers.transferability.entries import TransferabilitySpec
 JUDGED = ("h_score", "gbc", "nc1", "ncti_vc")
 
 
-def scored(hub: Any, measured: Any, names: Any, metrics: tuple[str, ...], *, half_samples: int = 12) -> None:
+def scored(
+    hub: Any, measured: Any, names: Any, metrics: tuple[str, ...], *, half_samples: int = 12, **more: Any
+) -> None:
     """A further run of these models."""
     for name in names:
         context = LocalContext(
@@ -39,7 +41,7 @@ def scored(hub: Any, measured: Any, names: Any, metrics: tuple[str, ...], *, hal
             ),
             store_dir=measured[name].workdir.parent / "store",
         )
-        spec = TransferabilitySpec(metrics=metrics, half_samples=half_samples)
+        spec = TransferabilitySpec(metrics=metrics, half_samples=half_samples, **more)
         revision = hub.models[name].current_revision
         row = stored(
             "transferability",
@@ -201,3 +203,25 @@ def test_what_is_kept_is_what_was_reckoned(judged: Any, django_assert_max_num_qu
     ranking_of(judged.dataset)
     with django_assert_max_num_queries(14):
         ranking_of(judged.dataset)
+
+
+def test_other_parameters_are_a_column_of_their_own(judged: Any, measured: Any, client: Client) -> None:
+    usual = ranking_of(judged.dataset, by="knn").places[0].scores["knn"]
+    scored(judged, measured, ("pixels", "noise"), ("knn",), params={"knn": {"k": 1}})
+    ranking = ranking_of(judged.dataset, by="knn[k=1]")
+    assert ranking.by.title == "Leave-one-out kNN (k=1)"
+    assert "k = 1" in ranking.by.words
+    assert "version 1" in ranking.by.words
+    assert [place.model.slug for place in ranking.places if "knn[k=1]" in place.scores] == ["pixels", "noise"]
+    assert ranking.pairs_kind
+    assert ranking_of(judged.dataset, by="knn").places[0].scores["knn"] == usual
+    assert ranking.blend is not None
+    assert "knn[k=1]" not in ranking.marks
+    column = next(
+        one for one in client.get("/datasets/digits/ranking.json").json()["columns"] if one["key"] == "knn[k=1]"
+    )
+    assert column["params"] == {"k": 1}
+    page = client.get("/datasets/digits/ranking/?by=knn%5Bk%3D1%5D").content.decode()
+    assert "Leave-one-out kNN (k=1)" in page
+    record = next(record for record in own_records(None) if record.model == "pixels")
+    assert record.scores["knn"] == usual.value

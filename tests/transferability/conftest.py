@@ -11,7 +11,7 @@ import pytest
 from workers.kit import DatasetRef, LocalContext, ModelRef
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_key
-from workers.sources.store import FeatureStore
+from workers.sources.store import FeatureStore, RowFacts
 
 Planted = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -31,12 +31,22 @@ def planted() -> Planted:
 
 
 def stored_features(
-    tmp_path: Path, features: np.ndarray, labels: np.ndarray, *, model: str = "m", seed: int = 0
+    tmp_path: Path,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    model: str = "m",
+    seed: int = 0,
+    logits: np.ndarray | None = None,
+    task: str = "classification",
+    targets: np.ndarray | None = None,
 ) -> LocalContext:
-    """A context whose store holds these features for a model and a data set."""
+    """A context whose store holds these features, and what comes with them, for a model and a data set."""
     context = LocalContext(
         model=ModelRef(name=model, revision=model, files=("weights",), loader="torchvision", modality="image"),
-        dataset=DatasetRef(name="d", revision="d", source="digits", modality="image", rows=len(labels)),
+        dataset=DatasetRef(
+            name="d", revision="d", source="digits", modality="image", rows=len(labels), config={"task": task}
+        ),
         store_dir=tmp_path,
         seed=seed,
     )
@@ -45,9 +55,12 @@ def stored_features(
     classes = tuple(f"class {label}" for label in range(int(labels.max()) + 1))
     key = features_key(context.model, context.dataset, FeaturesSpec())
     with FeatureStore(tmp_path).writer(
-        key, dimensions=features.shape[1], labels=labels, classes=classes, row_ids=np.arange(len(labels))
+        key,
+        shape=features.shape[1:],
+        rows=RowFacts(labels=labels, classes=classes, row_ids=np.arange(len(labels)), task=task, targets=targets),
+        logits=0 if logits is None else logits.shape[1],
     ) as writer:
-        writer.append(features.astype(np.float32))
+        writer.append(features.astype(np.float32), None if logits is None else logits.astype(np.float32))
         writer.commit({"layer": "penultimate"})
     return context
 

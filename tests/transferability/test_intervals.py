@@ -68,7 +68,7 @@ def test_the_analysis_makes_each_interval_by_its_kind(planted, stored, tmp_path:
     assert (len(logme.replicates), len(plain.replicates)) == (5, 5)
     assert "5 stratified halves" in logme.interval
     assert leep.value is None
-    assert "source classifier's probabilities" in leep.note
+    assert "needs the model's own classifier" in leep.note
     metrics = found.provenance["metrics"]
     assert "half-samples" in metrics["logme"]["interval"]
     assert "bootstrap" in metrics["linear_probe"]["interval"]
