@@ -26,7 +26,7 @@ from tests.proof.conftest import demo_part
 from tests.proof.visitor import SiteVisitor
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_key
-from workers.sources.store import FeatureStore
+from workers.sources.store import FeatureStore, RowFacts
 
 LONGEST_GAP_SECONDS = 20.0
 ROWS, DIMENSIONS, CLASSES = 10_000, 2_048, 10
@@ -68,10 +68,8 @@ def large_features() -> None:
     means = draw.standard_normal((CLASSES, DIMENSIONS)).astype(np.float32)
     with FeatureStore(Path(settings.FEATURES_DIR)).writer(
         features_key(model_ref(model), dataset_ref(data), FeaturesSpec()),
-        dimensions=DIMENSIONS,
-        labels=labels,
-        classes=tuple(names),
-        row_ids=np.arange(ROWS),
+        shape=(DIMENSIONS,),
+        rows=RowFacts(labels=labels, classes=tuple(names), row_ids=np.arange(ROWS)),
     ) as writer:
         for start in range(0, ROWS, 1000):
             noise = draw.standard_normal((1000, DIMENSIONS), dtype=np.float32)

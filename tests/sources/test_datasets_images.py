@@ -343,4 +343,6 @@ def test_a_model_reads_images_of_unequal_size_batch_by_batch(tmp_path: Path) -> 
     assert found.x.shape == (6, 512)
     rows = opened(tmp_path / "data", image_size=48).items
     encoder = LOADERS.get("torchvision").load()(model=model_ref("squeezenet"), device="cpu", threads=1)
-    np.testing.assert_allclose(found.x, encoder.encode(np.stack([rows[i] for i in range(6)])), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found.x, encoder.encode(np.stack([rows[i] for i in range(6)])).features, rtol=1e-4, atol=1e-5
+    )

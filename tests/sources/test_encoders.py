@@ -21,11 +21,9 @@ from tests.sources.demo_refs import model_ref
 from tests.sources.shipped import LITE0, MOBILENET, SQUEEZENET
 from workers.kit import LOADERS, ModelRef, UserError
 from workers.sources.checkpoints import iter_tensors
-from workers.sources.encoders.efficientnet_lite import network_of
 from workers.sources.encoders.forward import Forward, device_of
 from workers.sources.encoders.images import Preprocessing
-from workers.sources.encoders.torchvision_models import classifier_of
-from workers.sources.protocols import Encoder
+from workers.sources.protocols import Encoder, Reading
 
 # ImageNet's class numbers for the Summer Palace in Beijing; SqueezeNet takes it for its nearest relative.
 PALACE, STUPA = 698, 832
@@ -51,10 +49,12 @@ def test_mobilenet_equals_torchvision() -> None:
     read: list[torch.Tensor] = []
     reference.classifier.register_forward_pre_hook(lambda module, args: read.append(args[0]))
     with torch.inference_mode():
-        reference(normalised(COLOUR, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], scale=255))
-    features = opened(model_ref("mobilenet_v2")).encode(COLOUR)
-    assert features.shape == (2, 1280)
-    np.testing.assert_allclose(features, read[0].numpy(), atol=1e-5)
+        logits = reference(normalised(COLOUR, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], scale=255))
+    encoder = opened(model_ref("mobilenet_v2"))
+    found = encoder.encode(COLOUR)
+    assert encoder.shape(COLOUR) == ((1280,), 1000)
+    np.testing.assert_allclose(found.features, read[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4)
 
 
 def test_efficientnet_lite_equals_its_package() -> None:
@@ -62,8 +62,11 @@ def test_efficientnet_lite_equals_its_package() -> None:
     reference.load_state_dict(torch.load(LITE0, map_location="cpu", weights_only=True))
     reference.eval()
     with torch.inference_mode():
-        maps = reference.extract_features(normalised(COLOUR, mean=[127.0] * 3, std=[128.0] * 3, scale=1))
-    np.testing.assert_allclose(opened(model_ref("lite0")).encode(COLOUR), maps.mean(dim=(2, 3)).numpy(), atol=1e-5)
+        x = normalised(COLOUR, mean=[127.0] * 3, std=[128.0] * 3, scale=1)
+        maps, logits = reference.extract_features(x), reference(x)
+    found = opened(model_ref("lite0")).encode(COLOUR)
+    np.testing.assert_allclose(found.features, maps.mean(dim=(2, 3)).numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4)
 
 
 def squeezenet_oracle(x: torch.Tensor) -> torch.Tensor:
@@ -88,7 +91,7 @@ def test_squeezenet_equals_the_tensorflow_port() -> None:
     images = np.random.default_rng(2).integers(0, 256, (2, 97, 97, 3), dtype=np.uint8)
     bgr = normalised(images[..., ::-1].copy(), mean=[103.939, 116.779, 123.68], std=[1.0] * 3, scale=1)
     expected = squeezenet_oracle(bgr).numpy()
-    features = opened(model_ref("squeezenet")).encode(images)
+    features = opened(model_ref("squeezenet")).encode(images).features
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
@@ -100,7 +103,7 @@ def test_squeezenet_under_torchvisions_names(tmp_path: Path) -> None:
     config = {"architecture": "squeezenet1_1", "mean": [0.5] * 3, "std": [0.5] * 3}
     with torch.inference_mode():
         maps = reference.features(normalised(COLOUR, mean=[0.5] * 3, std=[0.5] * 3, scale=255))
-    features = opened(model_ref("squeezenet", files=(str(path),), config=config)).encode(COLOUR)
+    features = opened(model_ref("squeezenet", files=(str(path),), config=config)).encode(COLOUR).features
     np.testing.assert_allclose(features, maps.mean(dim=(2, 3)).numpy(), atol=1e-5)
 
 
@@ -111,23 +114,16 @@ def test_a_palace_is_a_palace(name: str, expected: int) -> None:
     model = model_ref(name)
     photo = Image.fromarray(load_sample_image("china.jpg")[:, 106:533])
     china = np.array(photo.resize((227, 227) if name == "squeezenet" else (224, 224), Image.Resampling.BILINEAR))
-    x = Preprocessing.of(model).prepare(china[None], image_size=0, device=torch.device("cpu"))
-    with torch.inference_mode():
-        if name == "squeezenet":
-            module, maps, _, _ = classifier_of(model)
-            scores = module.classifier(maps(x)).flatten(1)  # type: ignore[operator]
-        elif model.loader == "torchvision":
-            scores = classifier_of(model)[0](x)
-        else:
-            scores = network_of(model)(x)
-    assert int(scores[0].argmax()) == expected
+    logits = opened(model).encode(china[None]).logits
+    assert logits is not None
+    assert int(logits[0].argmax()) == expected
 
 
 def test_grey_images_are_repeated_and_scaled() -> None:
     encoder = opened(model_ref("mobilenet_v2"))
-    grey = encoder.encode(GREY, image_size=64)
-    np.testing.assert_array_equal(encoder.encode(np.repeat(GREY[..., None], 3, axis=3), image_size=64), grey)
-    assert not np.allclose(encoder.encode(GREY, image_size=96), grey)
+    grey = encoder.encode(GREY, image_size=64).features
+    np.testing.assert_array_equal(encoder.encode(np.repeat(GREY[..., None], 3, axis=3), image_size=64).features, grey)
+    assert not np.allclose(encoder.encode(GREY, image_size=96).features, grey)
     assert "scaled to 64 × 64 (bilinear, antialiased" in encoder.describe(image_size=64)["preprocessing"]
     flat = np.full((1, 28, 28), 100, dtype=np.uint8)
     prepared = Preprocessing.of(model_ref("squeezenet")).prepare(flat, image_size=50, device=torch.device("cpu"))
@@ -145,7 +141,7 @@ def test_bgr_turns_colour_around() -> None:
 
 def test_sentences_equal_the_package_and_mean_something() -> None:
     texts = ["The cat sat on the mat.", "A kitten rested on the rug.", "Stock markets fell sharply today."]
-    features = opened(model_ref("use")).encode(texts)
+    features = opened(model_ref("use")).encode(texts).features
     np.testing.assert_array_equal(features, USE(threads=1).encode(texts))
     similar = features @ features.T
     assert similar[0, 1] > similar[0, 2] + 0.2
@@ -162,8 +158,45 @@ def test_series_hidden_states_equal_the_package() -> None:
     rows = [states[-120:][seen] for states, seen in zip(hidden[0].numpy(), observed, strict=True)]
     expected = np.stack([np.concatenate([row.mean(axis=0), row.std(axis=0)]) for row in rows]).reshape(2, -1)
     encoder = opened(model_ref("fracast"))
-    assert encoder.dimensions(series) == 256
-    np.testing.assert_allclose(encoder.encode(series), expected, atol=1e-5)
+    assert encoder.shape(series) == ((256,), 0)
+    np.testing.assert_allclose(encoder.encode(series).features, expected, atol=1e-5)
+
+
+def test_a_forecast_is_the_packages_median_also_beyond_its_block() -> None:
+    contexts = np.cumsum(np.random.default_rng(4).standard_normal((3, 150)), axis=1).astype(np.float32)
+    reference = FracastModel.from_pretrained(weights="fp32")
+    median = int(np.argmin(np.abs(np.asarray(reference.quantiles) - 0.5)))
+    expected = reference.forecast_batch(contexts, horizon=reference.horizon + 20)[:, :, median]
+    found = opened(model_ref("fracast")).forecast(contexts, horizon=reference.horizon + 20)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_chosen_layer_its_maximum_and_its_tokens() -> None:
+    reference = torchvision.models.mobilenet_v2(weights=None)
+    reference.load_state_dict(torch.load(MOBILENET, map_location="cpu", weights_only=True))
+    seen: list[torch.Tensor] = []
+    reference.features[6].register_forward_hook(lambda module, args, output: seen.append(output))
+    with torch.inference_mode():
+        reference.eval()(normalised(COLOUR, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], scale=255))
+    maps = seen[0].flatten(2)
+    for pooling, expected in (("mean", maps.mean(2)), ("max", maps.amax(2)), ("tokens", maps.transpose(1, 2))):
+        reading = Reading(layer="features.6", pooling=pooling)
+        encoder = LOADERS.get("torchvision").load()(model_ref("mobilenet_v2"), device="cpu", reading=reading)
+        assert encoder.shape(COLOUR)[0] == tuple(expected.shape[1:])
+        np.testing.assert_allclose(encoder.encode(COLOUR).features, expected.numpy(), atol=1e-5)
+    with pytest.raises(UserError, match=r"no layer 'blocks\.1'\. Known: features\.0, features\.1"):
+        LOADERS.get("torchvision").load()(model_ref("mobilenet_v2"), device="cpu", reading=Reading(layer="blocks.1"))
+
+
+def test_half_precision_is_near_and_says_so() -> None:
+    exact = opened(model_ref("mobilenet_v2")).encode(COLOUR).features
+    reading = Reading(precision="bfloat16")
+    encoder = LOADERS.get("torchvision").load()(model_ref("mobilenet_v2"), device="cpu", reading=reading)
+    half = encoder.encode(COLOUR).features
+    assert encoder.describe()["precision"] == "bfloat16 by autocast, stored as float32"
+    assert half.dtype == np.float32
+    assert not np.array_equal(half, exact)
+    assert np.corrcoef(half.ravel(), exact.ravel())[0, 1] > 0.98
 
 
 def changed(tmp_path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> ModelRef:
@@ -226,11 +259,11 @@ def test_wrong_inputs_are_said_in_a_sentence() -> None:
 def test_memory_that_runs_out_halves_the_batch() -> None:
     sizes: list[int] = []
 
-    def compute(rows: np.ndarray) -> torch.Tensor:
+    def compute(rows: np.ndarray) -> tuple[torch.Tensor, None]:
         sizes.append(len(rows))
         if len(rows) > 3:
             raise torch.cuda.OutOfMemoryError
-        return torch.from_numpy(rows * 2)
+        return torch.from_numpy(rows * 2), None
 
     forward: Forward[np.ndarray] = Forward(compute, device=torch.device("cpu"), threads=1)
     rows = np.arange(20, dtype=np.float32).reshape(10, 2)
@@ -238,7 +271,7 @@ def test_memory_that_runs_out_halves_the_batch() -> None:
     def part(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
         return rows[start:stop]
 
-    np.testing.assert_array_equal(forward(rows, count=10, take=part), rows * 2)
+    np.testing.assert_array_equal(forward(rows, count=10, take=part).features, rows * 2)
     assert sizes == [10, 5, 3, 3, 3, 1]
     sizes.clear()
     forward(rows, count=10, take=part)
@@ -246,7 +279,7 @@ def test_memory_that_runs_out_halves_the_batch() -> None:
 
 
 def test_memory_too_small_for_one_row_is_an_error() -> None:
-    def compute(rows: np.ndarray) -> torch.Tensor:
+    def compute(rows: np.ndarray) -> tuple[torch.Tensor, None]:
         raise torch.cuda.OutOfMemoryError
 
     forward: Forward[np.ndarray] = Forward(compute, device=torch.device("cpu"), threads=1)
@@ -258,9 +291,9 @@ def test_threads_are_put_back() -> None:
     before = torch.get_num_threads()
     seen: list[int] = []
 
-    def compute(rows: np.ndarray) -> torch.Tensor:
+    def compute(rows: np.ndarray) -> tuple[torch.Tensor, None]:
         seen.append(torch.get_num_threads())
-        return nn.functional.relu(torch.from_numpy(rows))
+        return nn.functional.relu(torch.from_numpy(rows)), None
 
     forward: Forward[np.ndarray] = Forward(compute, device=torch.device("cpu"), threads=before + 1)
     forward(np.ones((1, 1), dtype=np.float32), count=1, take=lambda rows, start, stop: rows[start:stop])

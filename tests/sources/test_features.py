@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from safetensors.numpy import save_file
 
@@ -13,6 +14,7 @@ from tests.sources.demo_refs import FASHION, archive_series, dataset_ref, digits
 from tests.sources.shipped import MOBILENET
 from workers.kit import Cancelled, DatasetRef, LocalContext, ModelRef, UserError, canonical_json
 from workers.sources.encoders.images import ImageEncoder
+from workers.sources.encoding import BatchSize
 from workers.sources.entries import FEATURES, FeaturesSpec, features_fit
 from workers.sources.features import features_key, features_of, run
 from workers.sources.headers import read_headers
@@ -65,6 +67,8 @@ def test_run_says_what_it_did_and_stores_it(tmp_path: Path) -> None:
     assert stored is not None
     assert np.isfinite(stored.x).all()
     assert stored.x.shape == (40, 1280)
+    assert stored.logits is not None
+    assert stored.logits.shape == (40, 1000)
 
     again = run(FeaturesSpec(), context)
     assert again.summary["is_reused"]
@@ -94,6 +98,7 @@ def test_cancelled_run_goes_on_at_its_batch(tmp_path: Path, monkeypatch: pytest.
     resumed = features_of(context_of(tmp_path / "cut"), FeaturesSpec(batch_size=8))
     assert encoded == [8, 8, 8]
     np.testing.assert_array_equal(resumed.x, whole.x)
+    np.testing.assert_array_equal(resumed.logits, whole.logits)
     assert resumed.provenance["resumes"] == 1
     assert resumed.provenance["encoding_seconds"] > 0
 
@@ -106,6 +111,62 @@ def test_key_knows_what_changes_features() -> None:
     assert key != features_key(model, replace(SMALL, revision="other"), FeaturesSpec())
     assert key != features_key(replace(model, config={**model.config, "mean": [0, 0, 0]}), SMALL, FeaturesSpec())
     assert key != features_key(model, replace(SMALL, config={**SMALL.config, "image_size": 33}), FeaturesSpec())
+    for other in ({"layer": "features.6"}, {"pooling": "tokens"}, {"precision": "bfloat16"}):
+        assert key != features_key(model, SMALL, FeaturesSpec(**other))  # type: ignore[arg-type]
+
+
+def test_rows_that_were_read_before_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def grown(name: str, rows: int) -> DatasetRef:
+        folder = tmp_path / name
+        draw = np.random.default_rng(0)
+        for number in range(rows):
+            path = folder / "ab"[number % 2] / f"{number:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
+        return DatasetRef(
+            name=name,
+            revision=name,
+            source="image_folder",
+            modality="image",
+            location=str(folder),
+            config={"image_size": 32},
+            classes=("a", "b"),
+            rows=rows,
+        )
+
+    encoded: list[int] = []
+    original = ImageEncoder.encode
+
+    def counted(self: ImageEncoder, items: Any, *, image_size: int = 0) -> Any:
+        encoded.append(len(items))
+        return original(self, items, image_size=image_size)
+
+    monkeypatch.setattr(ImageEncoder, "encode", counted)
+    store = tmp_path / "store"
+    features_of(context_of(store, dataset=grown("first", 12)))
+    assert encoded == [12]
+    more = features_of(context_of(store, dataset=grown("second", 16)))
+    assert sum(encoded) == 16, "four rows are new"
+    assert more.provenance["copied_rows"] == 12
+    fresh = features_of(context_of(tmp_path / "fresh", dataset=grown("second", 16)))
+    np.testing.assert_allclose(more.x, fresh.x, atol=1e-5)
+    np.testing.assert_allclose(more.logits, fresh.logits, atol=1e-4)
+    encoded.clear()
+    fewer = features_of(context_of(store, dataset=grown("third", 6)))
+    assert encoded == [], "a smaller set needs no forward pass"
+    assert fewer.x.shape == (6, 1280)
+
+
+def test_on_a_gpu_the_batch_grows_while_it_pays() -> None:
+    batch = BatchSize(0, device="cuda:0")
+    sizes = []
+    for _ in range(6):
+        sizes.append(batch.size)
+        # 64 rows are twice as fast as 32, 128 no faster than 64.
+        batch.measured(batch.size, {32: 1.0, 64: 1.0, 128: 2.0}[batch.size])
+    assert sizes == [32, 32, 64, 128, 64, 64]
+    assert BatchSize(0, device="cpu").is_found
+    assert BatchSize(7, device="cuda:0").size == 7
 
 
 def test_fits_says_why_not() -> None:
@@ -134,7 +195,7 @@ def test_what_does_not_fit_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="features need both"):
         features_of(LocalContext(model=model_ref("use"), store_dir=tmp_path))
     with pytest.raises(ValidationError):
-        FeaturesSpec(batch_size=0)
+        FeaturesSpec(batch_size=-1)
 
 
 def test_features_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workers.sources.store import Features, FeatureStore, FeatureWriter, feature_key
+from workers.sources.store import Features, FeatureStore, FeatureWriter, RowFacts, feature_key
 
 ROWS, DIMENSIONS = 60, 7
 KEY = feature_key("m", "d", {"layer": "penultimate"}, "1")
@@ -23,10 +23,8 @@ X = np.random.default_rng(0).standard_normal((ROWS, DIMENSIONS)).astype(np.float
 def writer_of(store: FeatureStore, *, dimensions: int = DIMENSIONS, sync_seconds: float = 0.0) -> FeatureWriter:
     return store.writer(
         KEY,
-        dimensions=dimensions,
-        labels=LABELS,
-        classes=("a", "b", "c"),
-        row_ids=ROW_IDS,
+        shape=(dimensions,),
+        rows=RowFacts(labels=LABELS, classes=("a", "b", "c"), row_ids=ROW_IDS),
         sync_seconds=sync_seconds,
     )
 

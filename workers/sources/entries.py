@@ -16,6 +16,7 @@ from workers.kit import (
     NoParams,
     Spec,
 )
+from workers.sources.protocols import Reading
 
 MODALITY_PLURALS = {
     "image": "images",
@@ -27,21 +28,30 @@ MODALITY_PLURALS = {
 
 
 class FeaturesSpec(Spec):
-    """Parameters of the analysis "features".
+    """Parameters of the analysis "features": how the model is read, see `workers.sources.protocols.Reading`.
 
-    layer       "penultimate": what the last classifying layer reads, pooled to one vector per row
-    batch_size  rows per forward pass; it changes speed and memory, not which features are stored
+    layer       "penultimate": what the last classifying layer reads; or a name that the model's encoder offers
+    pooling     "default", "mean", "cls", "max", or "tokens": one vector for each patch, frame or token
+    precision   "auto": half precision on a GPU, float32 on a CPU
+    batch_size  rows per forward pass, 0: found by itself; it changes speed and memory, not which features are stored
     """
 
-    layer: Literal["penultimate"] = Field(default="penultimate", title="Layer")
-    batch_size: int = Field(default=32, ge=1, le=4096, title="Rows per batch")
+    layer: str = Field(default="penultimate", min_length=1, max_length=200, title="Layer")
+    pooling: Literal["default", "mean", "cls", "max", "tokens"] = Field(default="default", title="Pooling")
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = Field(default="auto", title="Precision")
+    batch_size: int = Field(default=0, ge=0, le=4096, title="Rows per batch (0 = by itself)")
+
+    @property
+    def reading(self) -> Reading:
+        """How the encoder is to be opened."""
+        return Reading(layer=self.layer, pooling=self.pooling, precision=self.precision)
 
 
 def _plural(modality: str) -> str:
     return MODALITY_PLURALS.get(modality, f"{modality} data" if modality else "something of unknown kind")
 
 
-def features_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+def encoding_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """Why features of this model on this data set cannot be computed, in one sentence; None if they can."""
     if model is not None:
         if not model.loader:
@@ -60,7 +70,15 @@ def features_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | No
     holds = DATASET_SOURCES.get(dataset.source).modality or dataset.modality
     if reads != holds:
         return f"This model reads {_plural(reads)}, the data set holds {_plural(holds)}."
-    if (task := dataset.config.get("task", "classification")) != "classification":
+    return None
+
+
+def features_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """As `encoding_fit`, for analyses that need one class a row."""
+    if reason := encoding_fit(model, dataset):
+        return reason
+    task = "classification" if model is None or dataset is None else dataset.config.get("task", "classification")
+    if task != "classification":
         return f"This data set is for {str(task)[:40].replace('_', '-')}; analyses here need one class a row."
     return None
 
@@ -72,9 +90,10 @@ FEATURES = ANALYSES.add(
         meaning="Runs every row of a data set through a frozen model and keeps the vectors its last layer would read.",
         target="workers.sources.features:run",
         params=FeaturesSpec,
+        version="2",
         queue="gpu",
         needs=("model", "dataset"),
-        fits=features_fit,
+        fits=encoding_fit,
     )
 )
 ANALYSES.add(

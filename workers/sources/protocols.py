@@ -39,6 +39,9 @@ class Reading:
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
 
 
+DEFAULT_READING = Reading()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoded:
     """What one batch became.
@@ -88,7 +91,9 @@ class TextTower(Protocol):
 class OpenEncoder(Protocol):
     """The target of a loader."""
 
-    def __call__(self, model: ModelRef, *, device: str, threads: int = 1, reading: Reading = Reading()) -> Encoder:
+    def __call__(
+        self, model: ModelRef, *, device: str, threads: int = 1, reading: Reading = DEFAULT_READING
+    ) -> Encoder:
         """Open the model's files, read as `reading` says; UserError where the loader cannot do that."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import shutil
 import time
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,27 +29,58 @@ from workers.kit import digest_of, file_digest
 
 MANIFEST = "manifest.json"
 FEATURES = "features.f32"
-LABELS = "labels.i64"
-ROW_IDS = "row_ids.i64"
+LOGITS = "logits.f32"
+ROWS = "rows.npz"
 LOCK = "lock"
-LAYOUT = 1
+LAYOUT = 2
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Features:
-    """Frozen features of one data set under one model.
+class RowFacts:
+    """What the data set says of the rows; see `workers.sources.protocols.Dataset` for the fields."""
 
-    x           (n, d) float32, memory-mapped and read-only when it comes from the store
-    labels      (n,) int64, index into `classes`
-    classes     class names in label order
-    row_ids     (n,) int64, index of the row in the source, the same for every model
-    provenance  layer, pooling, preprocessing in words, precision, versions, device, timings
+    labels: npt.NDArray[np.int64]
+    row_ids: npt.NDArray[np.int64]
+    classes: tuple[str, ...] = ()
+    task: str = "classification"
+    targets: npt.NDArray[Any] | None = None
+    content_ids: npt.NDArray[np.int64] | None = None
+    groups: npt.NDArray[np.int64] | None = None
+    splits: tuple[str, ...] = ()
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays by name, those that there are; splits as places in `PARTS`."""
+        found: dict[str, npt.NDArray[Any] | None] = {
+            "labels": self.labels.astype("<i8"),
+            "row_ids": self.row_ids.astype("<i8"),
+            "targets": None if self.targets is None else np.asarray(self.targets),
+            "content_ids": None if self.content_ids is None else self.content_ids.astype("<i8"),
+            "groups": None if self.groups is None else self.groups.astype("<i8"),
+            "splits": np.array([PARTS.index(part) for part in self.splits], dtype="<i8") if self.splits else None,
+        }
+        return {name: array for name, array in found.items() if array is not None}
+
+    def digest(self) -> str:
+        """A digest of all of it: what features of other rows, labels or groups do not share."""
+        arrays = {name: [str(array.dtype), array.tolist()] for name, array in sorted(self.arrays().items())}
+        return digest_of({"classes": list(self.classes), "task": self.task, "arrays": arrays})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features(RowFacts):
+    """Frozen features of one data set under one model, and what the data set says of the rows.
+
+    x               (n, d) float32, or (n, t, d) of tokens; memory-mapped and read-only when it comes from the store
+    logits          (n, s) float32 of the model's own classifier, memory-mapped; None where it has none
+    source_classes  names of that classifier's classes; empty where the checkpoint does not say them
+    row_ids         (n,) int64, index of the row in the source, the same for every model
+    provenance      layer, pooling, preprocessing in words, precision, versions, device, timings
     """
 
     x: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
-    row_ids: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32] | None = None
+    source_classes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,12 +88,13 @@ class Features:
 class StoredFeatures:
     """One finished key of the store, as lists and retention need it.
 
-    size_bytes on disk; created_at and used_at in seconds since 1970.
+    tokens a row, 0 for one pooled vector; size_bytes on disk; created_at and used_at in seconds since 1970.
     """
 
     key: str
     rows: int
     dimensions: int
+    tokens: int
     size_bytes: int
     created_at: float
     used_at: float
@@ -127,6 +160,16 @@ def _lock(folder: Path, *, is_new: bool) -> int | None:
     return None
 
 
+class _WrongSize(Exception):
+    """A file does not hold what its manifest says."""
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    if path.stat().st_size != math.prod(shape) * 4:
+        raise _WrongSize
+    return np.memmap(path, dtype="<f4", mode="r", shape=shape)
+
+
 class FeatureWriter:
     """Writes the features of one key, batch by batch; made by `FeatureStore.writer`, used in a `with` block.
 
@@ -145,33 +188,47 @@ class FeatureWriter:
         self._is_open = True
         self.rows_done = int(manifest["rows_done"])
         self.notes: dict[str, Any] = dict(manifest["notes"])
-        self._handle = (folder / FEATURES).open("r+b")
-        # What lies beyond the manifest's word may be half a batch: cut it off.
-        self._handle.truncate(self.rows_done * self._row_bytes)
-        self._handle.seek(0, os.SEEK_END)
+        self._shape = tuple(int(size) for size in manifest["shape"])
+        self._logits = int(manifest["logits"])
+        self._handle = self._opened(FEATURES, math.prod(self._shape))
+        self._logit_handle = self._opened(LOGITS, self._logits) if self._logits else None
 
-    @property
-    def _row_bytes(self) -> int:
-        return int(self._manifest["dimensions"]) * 4
+    def _opened(self, name: str, numbers: int) -> BinaryIO:
+        """A file of that many float32 a row, at its end; what lies beyond the manifest's word may be half a batch."""
+        handle = (self._folder / name).open("r+b")
+        handle.truncate(self.rows_done * numbers * 4)
+        handle.seek(0, os.SEEK_END)
+        return handle
 
-    def append(self, batch: npt.NDArray[np.float32]) -> None:
-        """Add (n, d) rows after those that are done. Raises ValueError on a wrong shape or too many rows."""
-        if batch.ndim != 2 or batch.shape[1] != self._manifest["dimensions"]:
-            raise ValueError(f"expected (n, {self._manifest['dimensions']}) features, got {batch.shape}")
+    def append(self, batch: npt.NDArray[np.float32], logits: npt.NDArray[np.float32] | None = None) -> None:
+        """Add the features (n, d) or (n, t, d), and the logits (n, s), of the rows after those that are done.
+
+        Raises ValueError on a wrong shape or too many rows.
+        """
+        if batch.shape[1:] != self._shape:
+            raise ValueError(f"expected (n, {', '.join(map(str, self._shape))}) features, got {batch.shape}")
         if self.rows_done + len(batch) > self._manifest["rows"]:
             raise ValueError(f"{self.rows_done + len(batch)} rows where {self._manifest['rows']} were announced")
+        if (0 if logits is None else logits.shape[1]) != self._logits:
+            raise ValueError(f"expected {self._logits} logits a row, got {None if logits is None else logits.shape}")
         self._handle.write(np.ascontiguousarray(batch, dtype="<f4").tobytes())
+        if self._logit_handle is not None:
+            self._logit_handle.write(np.ascontiguousarray(logits, dtype="<f4").tobytes())
         self.rows_done += len(batch)
         if time.monotonic() - self._synced_at >= self._sync_seconds:
             self.sync()
 
     def sync(self) -> None:
         """Put the rows on disk, then let the manifest say so; this order is what makes a resumed file correct."""
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        for handle in self._handles():
+            handle.flush()
+            os.fsync(handle.fileno())
         self._manifest |= {"rows_done": self.rows_done, "notes": self.notes}
         _write_json(self._folder / MANIFEST, self._manifest)
         self._synced_at = time.monotonic()
+
+    def _handles(self) -> list[BinaryIO]:
+        return [self._handle, *([self._logit_handle] if self._logit_handle is not None else [])]
 
     def commit(self, provenance: Mapping[str, Any]) -> Features:
         """Make the key visible and return its features, those of another writer if that one was first.
@@ -181,7 +238,8 @@ class FeatureWriter:
         if self.rows_done != self._manifest["rows"]:
             raise ValueError(f"{self.rows_done} of {self._manifest['rows']} rows are written")
         self.sync()
-        self._handle.close()
+        for handle in self._handles():
+            handle.close()
         self._manifest |= {
             "provenance": dict(provenance),
             "created_at": time.time(),
@@ -203,7 +261,8 @@ class FeatureWriter:
         if not self._handle.closed:
             if self._folder.exists():
                 self.sync()
-            self._handle.close()
+            for handle in self._handles():
+                handle.close()
         os.close(self._lock)
 
     def __enter__(self) -> FeatureWriter:
@@ -237,21 +296,24 @@ class FeatureStore:
         manifest = _read_json(folder / MANIFEST)
         if manifest is None:
             return None
-        rows, dimensions = int(manifest["rows"]), int(manifest["dimensions"])
+        rows, shape, logits = int(manifest["rows"]), tuple(manifest["shape"]), int(manifest["logits"])
         try:
-            if (folder / FEATURES).stat().st_size != rows * dimensions * 4:
-                return None
-            x = np.memmap(folder / FEATURES, dtype="<f4", mode="r", shape=(rows, dimensions))
-            labels = np.fromfile(folder / LABELS, dtype="<i8")
-            row_ids = np.fromfile(folder / ROW_IDS, dtype="<i8")
+            x = _mapped(folder / FEATURES, (rows, *shape))
+            kept = _mapped(folder / LOGITS, (rows, logits)) if logits else None
+            with np.load(folder / ROWS, allow_pickle=False) as arrays:
+                found = {name: np.asarray(arrays[name]) for name in arrays}
             os.utime(folder / MANIFEST)
-        except FileNotFoundError:
+        except (FileNotFoundError, _WrongSize):
             return None
+        places = found.pop("splits", None)
         return Features(
+            **found,
             x=x,
-            labels=labels.astype(np.int64, copy=False),
+            logits=kept,
+            source_classes=tuple(manifest["source_classes"]),
             classes=tuple(manifest["classes"]),
-            row_ids=row_ids.astype(np.int64, copy=False),
+            task=manifest["task"],
+            splits=() if places is None else tuple(PARTS[place] for place in places),
             provenance={**manifest["provenance"], "features_digest": manifest["features_digest"]},
         )
 
@@ -259,13 +321,15 @@ class FeatureStore:
         self,
         key: str,
         *,
-        dimensions: int,
-        labels: npt.NDArray[np.int64],
-        classes: tuple[str, ...],
-        row_ids: npt.NDArray[np.int64],
+        shape: tuple[int, ...],
+        rows: RowFacts,
+        logits: int = 0,
+        source_classes: tuple[str, ...] = (),
         sync_seconds: float = 2.0,
     ) -> FeatureWriter:
         """A writer for that key: it takes over what a dead writer of the same content left, else starts anew.
+
+        `shape` is that of one row's features, (d,) or (t, d); `logits` how many logits a row has.
 
         Two writers of one key work in folders of their own; the first to commit wins and both then read the same
         features. Rows are on disk and promised to a successor at least every `sync_seconds`.
@@ -273,10 +337,14 @@ class FeatureStore:
         self._folder(key)
         content = {
             "key": key,
-            "rows": len(labels),
-            "dimensions": dimensions,
-            "classes": list(classes),
-            "rows_digest": digest_of({"labels": labels.tolist(), "row_ids": row_ids.tolist()}),
+            "rows": len(rows.labels),
+            "shape": list(shape),
+            "logits": logits,
+            "source_classes": list(source_classes),
+            "classes": list(rows.classes),
+            "task": rows.task,
+            "rows_digest": rows.digest(),
+            "layout": LAYOUT,
         }
         self._building.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self._building.glob(f"{key}.*"), key=self._rows_done, reverse=True):
@@ -297,10 +365,10 @@ class FeatureStore:
         lock = _lock(made, is_new=True)
         if lock is None:
             raise RuntimeError(f"the new folder {made.name} is not ours")
-        labels.astype("<i8").tofile(made / LABELS)
-        row_ids.astype("<i8").tofile(made / ROW_IDS)
+        np.savez(made / ROWS, **rows.arrays())  # type: ignore[arg-type]
         (made / FEATURES).touch()
-        manifest = {**content, "rows_done": 0, "notes": {}, "layout": LAYOUT}
+        (made / LOGITS).touch()
+        manifest = {**content, "rows_done": 0, "notes": {}}
         _write_json(made / MANIFEST, manifest)
         folder = made.rename(self._building / f"{key}.{name}")
         return FeatureWriter(self, key=key, folder=folder, lock=lock, manifest=manifest, sync_seconds=sync_seconds)
@@ -341,7 +409,7 @@ class FeatureStore:
         """Every finished key, in the order of the keys."""
         for folder in sorted(self._done.glob("??/*")):
             manifest = _read_json(folder / MANIFEST)
-            if manifest is None or "created_at" not in manifest:
+            if manifest is None or "created_at" not in manifest or manifest.get("layout") != LAYOUT:
                 continue
             try:
                 size = sum(path.stat().st_size for path in folder.iterdir())
@@ -351,7 +419,8 @@ class FeatureStore:
             yield StoredFeatures(
                 key=folder.name,
                 rows=int(manifest["rows"]),
-                dimensions=int(manifest["dimensions"]),
+                dimensions=int(manifest["shape"][-1]),
+                tokens=int(manifest["shape"][0]) if len(manifest["shape"]) > 1 else 0,
                 size_bytes=size,
                 created_at=float(manifest["created_at"]),
                 used_at=used_at,

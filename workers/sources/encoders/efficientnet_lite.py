@@ -11,8 +11,9 @@ from torch import nn
 
 from workers.kit import ModelRef, UserError
 from workers.sources.encoders.forward import device_of
-from workers.sources.encoders.images import ImageEncoder
+from workers.sources.encoders.images import Classifier, ImageEncoder
 from workers.sources.encoders.weights import fill_strictly
+from workers.sources.protocols import DEFAULT_READING, Reading
 
 NAMES = {f"efficientnet_lite{size}": f"efficientnet-lite{size}" for size in range(5)}
 DIMENSIONS = 1280
@@ -42,27 +43,36 @@ def network_of(model: ModelRef) -> nn.Module:
     return network.eval()
 
 
-def open_encoder(model: ModelRef, *, device: str, threads: int = 1) -> ImageEncoder:
-    """An encoder with the model's weights; see `network_of` and `Preprocessing.of` for its configuration."""
-    target = device_of(device)
+def classifier_of(model: ModelRef) -> Classifier:
+    """The filled network, taken apart; on the CPU. Its configuration is that of `network_of`."""
     network = network_of(model)
 
-    def feature_maps(x: torch.Tensor) -> torch.Tensor:
-        maps: torch.Tensor = network.extract_features(x)  # type: ignore[operator]
-        return maps
+    def maps(x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = network.extract_features(x)  # type: ignore[operator]
+        return found
 
-    facts = {
-        "layer": "last 1 × 1 convolution (_conv_head) after ReLU6",
-        "architecture": model.config["architecture"],
-        "padding": "same as in TensorFlow, by the size that comes in",
-        "versions": {"efficientnet-lite-pytorch": version("efficientnet-lite-pytorch")},
-    }
-    return ImageEncoder(
-        network,
-        feature_maps=feature_maps,
-        model=model,
+    def logits(found: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = network._fc(found.mean(dim=(2, 3)))  # type: ignore[operator]
+        return scores
+
+    blocks = cast(nn.ModuleList, network._blocks)
+    return Classifier(
+        network=network,
+        maps=maps,
+        logits=logits,
+        stages={f"_blocks.{number}": block for number, block in enumerate(blocks)},
         dimensions=DIMENSIONS,
-        device=target,
-        threads=threads,
-        facts=facts,
+        classes=int(model.config.get("classes", 1000)),
+        facts={
+            "layer": "last 1 × 1 convolution (_conv_head) after ReLU6",
+            "architecture": model.config["architecture"],
+            "padding": "same as in TensorFlow, by the size that comes in",
+            "versions": {"efficientnet-lite-pytorch": version("efficientnet-lite-pytorch")},
+        },
     )
+
+
+def open_encoder(model: ModelRef, *, device: str, threads: int = 1, reading: Reading = DEFAULT_READING) -> ImageEncoder:
+    """An encoder with the model's weights; see `network_of` and `Preprocessing.of` for its configuration."""
+    target = device_of(device)
+    return ImageEncoder(classifier_of(model), model=model, device=target, threads=threads, reading=reading)

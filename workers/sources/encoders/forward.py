@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from workers.kit import UserError
+from workers.sources.protocols import Encoded
 
 Rows = TypeVar("Rows")
 
@@ -38,26 +38,39 @@ def _threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Forward(Generic[Rows]):
-    """Runs `compute(rows)` without gradients on a device and brings the result back as float32.
+HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
-    On CUDA in half precision by autocast, unless that overflows once: then float32 from there on, the batch repeated.
-    When the device's memory runs out the batch is halved, and stays so; at one row the error passes on.
+
+class Forward(Generic[Rows]):
+    """Runs `compute(rows)` without gradients on a device and brings features and logits back as float32.
+
+    `precision` is that of a `Reading`: "auto" is float16 on CUDA and float32 elsewhere; half precision is by autocast,
+    and where it overflows once it is float32 from there on, the batch repeated. When the device's memory runs out the
+    batch is halved, and stays so; at one row the error passes on.
     """
 
-    def __init__(self, compute: Callable[[Rows], torch.Tensor], *, device: torch.device, threads: int) -> None:
+    def __init__(
+        self,
+        compute: Callable[[Rows], tuple[torch.Tensor, torch.Tensor | None]],
+        *,
+        device: torch.device,
+        threads: int,
+        precision: str = "auto",
+    ) -> None:
         self._compute, self._device, self._thread_count = compute, device, threads
-        self.is_half = device.type == "cuda"
+        named = "float16" if precision == "auto" and device.type == "cuda" else precision
+        self.half = HALVES.get(named)
         self.row_limit = 0
 
     @property
     def precision(self) -> str:
         """The precision in words."""
-        return "float16 by autocast, stored as float32" if self.is_half else "float32"
+        name = next((name for name, half in HALVES.items() if half is self.half), "")
+        return f"{name} by autocast, stored as float32" if name else "float32"
 
-    def __call__(self, rows: Rows, *, count: int, take: Callable[[Rows, int, int], Rows]) -> npt.NDArray[np.float32]:
-        """The results of `count` rows, (count, d); `take(rows, start, stop)` cuts a part out."""
-        parts: list[npt.NDArray[np.float32]] = []
+    def __call__(self, rows: Rows, *, count: int, take: Callable[[Rows, int, int], Rows]) -> Encoded:
+        """The results of `count` rows; `take(rows, start, stop)` cuts a part out."""
+        parts: list[Encoded] = []
         start = 0
         with _threads(self._thread_count), torch.inference_mode():
             while start < count:
@@ -69,14 +82,18 @@ class Forward(Generic[Rows]):
                     continue
                 parts.append(part)
                 start += size
-        return np.concatenate(parts)
+        logits = [part.logits for part in parts if part.logits is not None]
+        return Encoded(
+            features=np.concatenate([part.features for part in parts]),
+            logits=np.concatenate(logits) if logits else None,
+        )
 
-    def _attempt(self, rows: Rows, *, size: int) -> npt.NDArray[np.float32] | None:
+    def _attempt(self, rows: Rows, *, size: int) -> Encoded | None:
         """One batch, or None where memory ran out; freeing waits until this frame, which the error holds, is left."""
         try:
             result = self._computed(rows)
-            if self.is_half and not np.isfinite(result).all():
-                self.is_half = False
+            if self.half is not None and not np.isfinite(result.features).all():
+                self.half = None
                 result = self._computed(rows)
         except torch.cuda.OutOfMemoryError:
             if size == 1:
@@ -84,8 +101,9 @@ class Forward(Generic[Rows]):
             return None
         return result
 
-    def _computed(self, rows: Rows) -> npt.NDArray[np.float32]:
-        with torch.autocast("cuda", dtype=torch.float16, enabled=self.is_half):
-            result = self._compute(rows)
-        array: npt.NDArray[np.float32] = result.float().cpu().numpy()
-        return array
+    def _computed(self, rows: Rows) -> Encoded:
+        with torch.autocast(self._device.type, dtype=self.half or torch.bfloat16, enabled=self.half is not None):
+            features, logits = self._compute(rows)
+        return Encoded(
+            features=features.float().cpu().numpy(), logits=None if logits is None else logits.float().cpu().numpy()
+        )

@@ -14,7 +14,10 @@ from torch.nn.functional import interpolate
 
 from workers.kit import ModelRef, UserError
 from workers.sources.encoders.forward import Forward
-from workers.sources.protocols import Items
+from workers.sources.encoders.pooling import States, pooled, pooling_in_words
+from workers.sources.protocols import Encoded, Items, Reading
+
+PENULTIMATE = "penultimate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,40 +92,76 @@ class Preprocessing:
         )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """A convolutional classifier taken apart.
+
+    network     the filled module, in eval mode
+    maps        input (n, 3, h, w) -> the last feature maps (n, d, h, w)
+    logits      those feature maps -> logits (n, classes)
+    stages      modules whose outputs are feature maps too, by name, shallow to deep: the layers that can be read
+    dimensions  d of the last feature maps
+    classes     how many logits there are
+    facts       layer, architecture and versions, for the provenance
+    """
+
+    network: nn.Module
+    maps: Callable[[torch.Tensor], torch.Tensor]
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    stages: dict[str, nn.Module]
+    dimensions: int
+    classes: int
+    facts: dict[str, Any]
+
+
 class ImageEncoder:
-    """An `Encoder` of images: preprocessing, feature maps (n, d, h, w), mean over all positions."""
+    """An `Encoder` of images: preprocessing, feature maps (n, d, h, w) of the layer that is read, pooled.
+
+    The model's own pooling is the mean over all positions.
+    """
+
+    source_classes: tuple[str, ...] = ()
 
     def __init__(
-        self,
-        network: nn.Module,
-        *,
-        feature_maps: Callable[[torch.Tensor], torch.Tensor],
-        model: ModelRef,
-        dimensions: int,
-        device: torch.device,
-        threads: int,
-        facts: dict[str, Any],
+        self, parts: Classifier, *, model: ModelRef, device: torch.device, threads: int, reading: Reading
     ) -> None:
         # Channels last is two to three times as fast on a CPU, and what tensor cores want.
-        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._dimensions = dimensions
+        parts.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layers = tuple(parts.stages)
+        if reading.layer not in (PENULTIMATE, *self.layers):
+            raise UserError(
+                f"{model.name} has no layer {reading.layer!r}. Known: {', '.join((*self.layers, PENULTIMATE))}.",
+                field="layer",
+            )
         self.preprocessing = Preprocessing.of(model)
-        self._feature_maps, self._device, self._facts = feature_maps, device, facts
+        self._parts, self._device, self._reading = parts, device, reading
         self._image_size = 0
-        self._forward: Forward[npt.NDArray[np.uint8]] = Forward(self._pooled, device=device, threads=threads)
+        self._seen: torch.Tensor | None = None
+        if reading.layer != PENULTIMATE:
+            parts.stages[reading.layer].register_forward_hook(self._see)
+        self._forward: Forward[npt.NDArray[np.uint8]] = Forward(
+            self._pooled, device=device, threads=threads, precision=reading.precision
+        )
 
-    def _pooled(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    def _see(self, module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        self._seen = output
+
+    def _pooled(self, images: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.preprocessing.prepare(images, image_size=self._image_size, device=self._device)
-        x = x.contiguous(memory_format=torch.channels_last)
+        maps = self._parts.maps(x.contiguous(memory_format=torch.channels_last))
+        logits = self._parts.logits(maps)
+        read = maps if self._seen is None else self._seen
         # Half precision would lose digits in the sum over positions.
-        return self._feature_maps(x).float().mean(dim=(2, 3))
+        return pooled(States(tokens=read.float()), pooling=self._reading.pooling, default="mean"), logits
 
-    def dimensions(self, items: Items) -> int:
-        """Channels of the feature maps, whatever the images."""
-        return self._dimensions
+    def shape(self, items: Items, *, image_size: int = 0) -> tuple[tuple[int, ...], int]:
+        """(d,) and the number of logits; of another layer or of tokens by trying the first image."""
+        if self._reading.layer == PENULTIMATE and self._reading.pooling != "tokens":
+            return (self._parts.dimensions,), self._parts.classes
+        return self.encode(items[:1], image_size=image_size).features.shape[1:], self._parts.classes
 
-    def encode(self, items: Items, *, image_size: int = 0) -> npt.NDArray[np.float32]:
-        """Features (n, dimensions) of uint8 images (n, h, w) or (n, h, w, 3). Raises UserError for anything else."""
+    def encode(self, items: Items, *, image_size: int = 0) -> Encoded:
+        """Features and logits of uint8 images (n, h, w) or (n, h, w, 3). Raises UserError for anything else."""
         if (
             not isinstance(items, np.ndarray)
             or items.dtype != np.uint8
@@ -136,11 +175,13 @@ class ImageEncoder:
 
     def describe(self, *, image_size: int = 0) -> dict[str, Any]:
         """Layer, pooling, preprocessing, precision, device and versions, in words."""
+        facts = self._parts.facts
         return {
-            **self._facts,
-            "pooling": "mean over all positions",
+            **facts,
+            "layer": facts["layer"] if self._reading.layer == PENULTIMATE else f"output of {self._reading.layer}",
+            "pooling": pooling_in_words(self._reading.pooling, own="mean over all positions"),
             "preprocessing": self.preprocessing.in_words(image_size=image_size),
             "precision": self._forward.precision,
             "device": str(self._device),
-            "versions": {"torch": torch.__version__, **self._facts.get("versions", {})},
+            "versions": {"torch": torch.__version__, **facts.get("versions", {})},
         }

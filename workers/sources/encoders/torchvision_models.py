@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torchvision
@@ -14,8 +15,9 @@ from torchvision.models.squeezenet import SqueezeNet
 
 from workers.kit import ModelRef, UserError
 from workers.sources.encoders.forward import device_of
-from workers.sources.encoders.images import ImageEncoder
+from workers.sources.encoders.images import Classifier, ImageEncoder
 from workers.sources.encoders.weights import fill_strictly
+from workers.sources.protocols import DEFAULT_READING, Reading
 
 # Caffe's names (Iandola's release, kept by its TensorFlow ports) → position in torchvision's `features`.
 CAFFE_MODULES = {
@@ -75,23 +77,40 @@ def squeezenet_maps(module: SqueezeNet, *, padding: str) -> Callable[[torch.Tens
     return maps
 
 
-def classifier_of(model: ModelRef) -> tuple[nn.Module, Callable[[torch.Tensor], torch.Tensor], str, int]:
-    """The filled module, its feature maps, what they are in words, and their number of channels; on the CPU.
+def classifier_of(model: ModelRef) -> Classifier:
+    """The filled network, taken apart; on the CPU.
 
     config: architecture ("mobilenet_v2" or "squeezenet1_1"), classes (default 1,000), padding (SqueezeNet: "valid" or
     "same"). Raises UserError for another architecture and for a checkpoint that does not match.
     """
     architecture = model.config.get("architecture")
     classes = int(model.config.get("classes", 1000))
+    facts: dict[str, Any] = {"architecture": architecture, "versions": {"torchvision": torchvision.__version__}}
     if architecture == "mobilenet_v2":
         mobilenet = MobileNetV2(num_classes=classes)
         fill_strictly(mobilenet, model, architecture="mobilenet_v2")
-        return mobilenet.eval(), mobilenet.features, "last 1 × 1 convolution (features.18) after ReLU6", 1280
+        return Classifier(
+            network=mobilenet.eval(),
+            maps=mobilenet.features,
+            logits=lambda maps: mobilenet.classifier(maps.mean(dim=(2, 3))),
+            stages=_stages(mobilenet.features),
+            dimensions=1280,
+            classes=classes,
+            facts={"layer": "last 1 × 1 convolution (features.18) after ReLU6", **facts},
+        )
     if architecture == "squeezenet1_1":
         squeezenet = SqueezeNet("1_1", num_classes=classes)
         fill_strictly(squeezenet, model, architecture="squeezenet1_1", rename=squeezenet_name)
-        maps = squeezenet_maps(squeezenet, padding=str(model.config.get("padding", "valid")))
-        return squeezenet.eval(), maps, "fire9 (features.12), before the classifying convolution", 512
+        padding = str(model.config.get("padding", "valid"))
+        return Classifier(
+            network=squeezenet.eval(),
+            maps=squeezenet_maps(squeezenet, padding=padding),
+            logits=lambda maps: squeezenet.classifier(maps).flatten(1),
+            stages=_stages(squeezenet.features),
+            dimensions=512,
+            classes=classes,
+            facts={"layer": "fire9 (features.12), before the classifying convolution", "padding": padding, **facts},
+        )
     raise UserError(
         f"The torchvision loader knows mobilenet_v2 and squeezenet1_1, not {architecture!r}. Correct 'architecture' "
         f"in the configuration of {model.name}.",
@@ -99,23 +118,11 @@ def classifier_of(model: ModelRef) -> tuple[nn.Module, Callable[[torch.Tensor], 
     )
 
 
-def open_encoder(model: ModelRef, *, device: str, threads: int = 1) -> ImageEncoder:
+def _stages(features: nn.Sequential) -> dict[str, nn.Module]:
+    return {f"features.{name}": module for name, module in features.named_children()}
+
+
+def open_encoder(model: ModelRef, *, device: str, threads: int = 1, reading: Reading = DEFAULT_READING) -> ImageEncoder:
     """An encoder with the model's weights; see `classifier_of` and `Preprocessing.of` for its configuration."""
     target = device_of(device)
-    module, maps, layer, dimensions = classifier_of(model)
-    facts = {
-        "layer": layer,
-        "architecture": model.config["architecture"],
-        "versions": {"torchvision": torchvision.__version__},
-    }
-    if model.config["architecture"] == "squeezenet1_1":
-        facts["padding"] = str(model.config.get("padding", "valid"))
-    return ImageEncoder(
-        module,
-        feature_maps=maps,
-        model=model,
-        dimensions=dimensions,
-        device=target,
-        threads=threads,
-        facts=facts,
-    )
+    return ImageEncoder(classifier_of(model), model=model, device=target, threads=threads, reading=reading)

