@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -41,6 +44,30 @@ def test_the_line_is_scipys_regression_and_its_interval_the_textbooks() -> None:
     # At the mean of x the error of a further observation is s √(1 + 1/n).
     middle = float(sigmoid(x.mean()))
     assert line.prediction_error(middle) == pytest.approx(line.residual_sd * np.sqrt(1 + 1 / 12))
+
+
+@pytest.mark.parametrize(
+    ("shift", "count", "slope", "intercept", "r_squared", "straight"),
+    [
+        ("v2", 1266, 0.917, -0.486, 0.993, 0.981),
+        ("r", 1266, 1.394, -2.168, 0.732, 0.629),
+        ("a", 1265, 3.702, -6.761, 0.837, 0.558),
+        ("sketch", 1266, 1.380, -2.722, 0.857, 0.655),
+    ],
+)
+def test_timms_tables_lie_on_their_known_lines(
+    shift: str, count: int, slope: float, intercept: float, r_squared: float, straight: float
+) -> None:
+    """Top-1 accuracies of huggingface/pytorch-image-models, commit aa4b5850, results/results-*.csv (Apache-2.0)."""
+    with (Path(__file__).with_name("timm_top1.csv")).open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row[shift]]
+    x, y = (np.array([float(row[name]) / 100 for row in rows]) for name in ("imagenet", shift))
+    line = logit_line(x, y)
+    assert line.count == count
+    assert (round(line.slope, 3), round(line.intercept, 3)) == (slope, intercept)
+    assert round(line.r_squared, 3) == r_squared
+    # On the accuracies themselves a line fits less well: that is why it is drawn through logits.
+    assert round(float(np.corrcoef(x, y)[0, 1] ** 2), 3) == straight
 
 
 def test_further_models_of_the_line_lie_in_its_interval() -> None:
