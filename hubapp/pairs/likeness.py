@@ -114,7 +114,9 @@ def newest_with(kind: str, models: Sequence[Model], revision: DatasetRevision, u
     """The newest outcome of an analysis of several models on a data set that holds all of these; one query."""
     rows = outcomes_visible_to(user).filter(kind=kind, dataset_revision=revision, archived_at__isnull=True)
     recent = rows.defer("provenance").order_by("-created_at")[:MOST_SEARCHED]
-    return next((one for one in recent if covers(one, models)), None)
+    # Two revisions of one model are there under longer names, which these pages do not read.
+    slugs = {model.slug for model in models}
+    return next((one for one in recent if covers(one, models) and slugs <= set(one.summary.get("models", []))), None)
 
 
 def unfinished_with(kind: str, models: Sequence[Model], revision: DatasetRevision, user: Person) -> Job | None:

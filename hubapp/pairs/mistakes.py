@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ from django.core.cache import cache
 from django.http import QueryDict
 from redis.exceptions import RedisError
 
-from hubapp.catalog.models import DatasetRevision, Model
+from hubapp.catalog.models import Dataset, DatasetRevision, Model
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome
 from hubapp.results.pairing import Predictions, fewshot_predictions
-from hubapp.results.selectors import outcomes_measured
+from hubapp.results.selectors import Measured, outcomes_measured
 from workers.kit import UserError, digest_of
 from workers.statistics.bootstrap import bootstrap_weights
-from workers.statistics.flips import Complement, complement
+from workers.statistics.flips import ClassFlips, Complement, complement
+from workers.statistics.flips import Measured as Mean
+from workers.statistics.intervals import Interval
 
 DRAWS = 1000
 CACHE_SECONDS = 30 * 24 * 3600
@@ -125,38 +128,70 @@ class Mistakes:
         return cells
 
 
+@dataclass(frozen=True, kw_only=True)
+class OnDataset:
+    """The mistakes of those of the compared models that have predictions on one data set."""
+
+    dataset: Dataset
+    models: list[Model]
+    found: Mistakes
+
+
 def mistakes_of(models: Sequence[Model], revision: DatasetRevision, query: QueryDict, user: Person) -> Mistakes:
     """The flips of these models on a data set's revision, under the head that `?head=` names, cached by outcome.
 
     Raises UserError for a head that not all of them have.
     """
-    revisions = [one.current_revision_id for one in models if one.current_revision_id is not None]
-    measured = outcomes_measured("fewshot", user=user, revisions=revisions, dataset_revisions=[revision])
-    found = measured.get(revision.pk, {})
-    outcomes = {one.slug: found.get(one.current_revision_id or 0, []) for one in models}
+    measured = outcomes_measured("fewshot", user=user, revisions=_revisions(models), dataset_revisions=[revision])
+    return _mistakes(models, revision, measured.get(revision.pk, {}), key=query.get("head", ""))
+
+
+def mistakes_by_dataset(models: Sequence[Model], user: Person, *, most: int) -> tuple[list[OnDataset], int]:
+    """The flips on the current revision of each data set where two of the models have predictions, most models first.
+
+    At most `most` data sets, and how many more there are. Three queries.
+    """
+    if not (revisions := _revisions(models)):
+        return [], 0
+    found = []
+    for of_dataset in outcomes_measured("fewshot", user=user, revisions=revisions).values():
+        data = next(iter(of_dataset.values()))[0].dataset_revision
+        known = [model for model in models if any(map(_heads, of_dataset.get(model.current_revision_id or 0, [])))]
+        is_current = data is not None and data.dataset.current_revision_id == data.pk and not data.dataset.archived_at
+        if data is not None and is_current and len(known) > 1:
+            found.append((data, known, of_dataset))
+    found.sort(key=lambda one: (-len(one[1]), one[0].dataset.slug))
+    parts = [
+        OnDataset(dataset=data.dataset, models=known, found=_mistakes(known, data, of_dataset, key=""))
+        for data, known, of_dataset in found[:most]
+    ]
+    return parts, len(found) - len(parts)
+
+
+def _revisions(models: Sequence[Model]) -> list[int]:
+    return [one.current_revision_id for one in models if one.current_revision_id is not None]
+
+
+def _mistakes(models: Sequence[Model], revision: DatasetRevision, measured: Measured, *, key: str) -> Mistakes:
+    outcomes = {one.slug: measured.get(one.current_revision_id or 0, []) for one in models}
     missing = [one for one in models if not any(_heads(outcome) for outcome in outcomes[one.slug])]
     known = [model for model in models if model not in missing]
     heads = _common([{head for outcome in outcomes[one.slug] for head in _heads(outcome)} for one in known])
     if len(known) < 2 or not heads:
         words = "" if len(known) < 2 else "No head was fitted with the same number of labels for all of these models."
         return Mistakes(models=list(models), head=None, heads=[], missing=missing, flips=[], unpaired=words)
-    head = _chosen(query.get("head", ""), heads)
+    head = _chosen(key, heads)
     of_head = [next(outcome for outcome in outcomes[one.slug] if head in _heads(outcome)) for one in known]
-    flips = _flips(known, of_head, head)
-    unpaired = (
-        ""
-        if flips
-        else (
-            "The few-shot evaluations saw different rows, so their mistakes cannot be compared: run them again with "
-            "the same parameters."
-        )
-    )
+    found, unpaired = _kept(of_head, head)
+    pairs = itertools.combinations(known, 2)
     return Mistakes(
         models=list(models),
         head=head,
         heads=heads,
         missing=missing,
-        flips=flips,
+        flips=[]
+        if unpaired
+        else [Flips(student=a, teacher=b, found=f) for (a, b), f in zip(pairs, found, strict=True)],
         unpaired=unpaired,
         classes=tuple(str(name) for name in revision.classes),
     )
@@ -191,28 +226,43 @@ def _chosen(key: str, heads: Sequence[Head]) -> Head:
     )
 
 
-def _flips(models: Sequence[Model], outcomes: Sequence[Outcome], head: Head) -> list[Flips]:
+def _kept(outcomes: Sequence[Outcome], head: Head) -> tuple[list[Complement], str]:
+    """The flips of all pairs in the order of itertools.combinations, or why there are none; cached by outcome."""
     key = f"flips:{digest_of([_VERSION, head.key, [str(one.pk) for one in outcomes]])}"
-    stored: list[Complement] | None = None
     with contextlib.suppress(RedisError):
-        stored = cache.get(key)
-    if stored is None:
-        stored = _computed([fewshot_predictions(one, head=head.head, shots=head.shots or 0) for one in outcomes])
-        with contextlib.suppress(RedisError):
-            cache.set(key, stored, CACHE_SECONDS)
-    pairs = list(itertools.combinations(models, 2))
-    if len(stored) < len(pairs):
-        return []
-    return [Flips(student=a, teacher=b, found=one) for (a, b), one in zip(pairs, stored, strict=True)]
+        if (stored := cache.get(key)) is not None:
+            return [_complement(values) for values in stored["pairs"]], stored["unpaired"]
+    found, unpaired = _computed([fewshot_predictions(one, head=head.head, shots=head.shots or 0) for one in outcomes])
+    with contextlib.suppress(RedisError):
+        cache.set(key, {"pairs": [dataclasses.asdict(one) for one in found], "unpaired": unpaired}, CACHE_SECONDS)
+    return found, unpaired
 
 
-def _computed(predictions: Sequence[Predictions | None]) -> list[Complement]:
+def _complement(values: dict[str, Any]) -> Complement:
+    def read(value: Any) -> Any:
+        if isinstance(value, dict):
+            return Mean(value=value["value"], interval=Interval(**value["interval"]))
+        return tuple(ClassFlips(**one) for one in value) if isinstance(value, list | tuple) else value
+
+    return Complement(**{name: read(value) for name, value in values.items()})
+
+
+def _computed(predictions: Sequence[Predictions | None]) -> tuple[list[Complement], str]:
     kept = [one for one in predictions if one is not None]
-    if len(kept) < len(predictions) or not all(kept[0].is_paired_with(other) for other in kept[1:]):
-        return []
+    if len(kept) < len(predictions):
+        return [], (
+            "The few-shot evaluations kept no predictions of one class a row (they have sub-tasks, or their files are "
+            "gone), so their mistakes cannot be compared: run them again."
+        )
+    if not all(kept[0].is_paired_with(other) for other in kept[1:]):
+        return [], (
+            "The few-shot evaluations saw different rows, so their mistakes cannot be compared: run them again with "
+            "the same parameters."
+        )
     first = kept[0]
     weights = bootstrap_weights(len(first.labels), draws=DRAWS, seed=0, groups=first.groups)
-    return [
+    found = [
         complement(one.logits, two.logits, first.labels, weights=weights)
         for one, two in itertools.combinations(kept, 2)
     ]
+    return found, ""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from hubapp.catalog.models import Dataset, Model
 from hubapp.charts.pairs import height_of, matrix
-from hubapp.jobs.visibility import Person
-from hubapp.pairs.choosing import LEAST, MOST, Choice, choice_of, datasets_measured
+from hubapp.pairs.choosing import LEAST, MOST, Choice, choice_of
 from hubapp.pairs.likeness import KIND, Likenesses, likenesses_of
-from hubapp.pairs.mistakes import MOST_CLASSES_SHOWN, Flips, Mistakes, mistakes_of
+from hubapp.pairs.mistakes import MOST_CLASSES_SHOWN, Flips, Mistakes, mistakes_by_dataset, mistakes_of
 from hubapp.results.comparison import models_compared, slugs_compared
 from hubapp.results.reports import is_panel
 from hubapp.ui.pages import json_response, page
@@ -21,7 +18,7 @@ from workers.kit import UserError
 from workers.statistics.flips import Measured
 
 DRAWN = ("cka", "rsa")
-MOST_DATASETS = 3  # in a panel
+MOST_IN_PANEL, MOST_ON_PAGE = 3, 30  # data sets
 
 
 @require_safe
@@ -142,40 +139,17 @@ def pairs_chart(request: HttpRequest, name: str) -> HttpResponse:
     return json_response(request, matrix(alike.of(name), choice.titles, name=measure.title))
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnDataset:
-    """The compared models' mistakes on one data set, and where the rest of it is."""
-
-    dataset: Dataset
-    found: Mistakes
-    query: str
-
-
-def _compared(models: list[Model], request: HttpRequest, user: Person) -> list[OnDataset]:
-    """The data sets on which two or more of the models have predictions, those with most models first."""
-    parts = []
-    for dataset in datasets_measured(user):
-        if dataset.current_revision is None:
-            continue
-        found = mistakes_of(models, dataset.current_revision, request.GET, user)
-        if found.flips or found.unpaired:
-            known = [one for one in models if one not in found.missing]
-            choice = Choice(datasets=[], dataset=dataset, offered=[], models=known, ordered=known)
-            parts.append(OnDataset(dataset=dataset, found=found, query=choice.query()))
-    return sorted(parts, key=lambda one: (len(one.found.missing), one.dataset.slug))
-
-
 @require_safe
 def compare_mistakes(request: HttpRequest) -> HttpResponse:
     """Do two to six models make different mistakes: a panel of the comparison, and a page of its own."""
     models = models_compared(slugs_compared(request.GET), user=request.user)
-    parts = _compared(models, request, request.user)
     in_panel = is_panel(request)
+    parts, more = mistakes_by_dataset(models, request.user, most=MOST_IN_PANEL if in_panel else MOST_ON_PAGE)
     context = {
         "models": models,
         "models_query": ",".join(one.slug for one in models),
-        "parts": parts[:MOST_DATASETS] if in_panel else parts,
-        "more": len(parts) - MOST_DATASETS if in_panel else 0,
+        "parts": [(part, ",".join(one.slug for one in part.models)) for part in parts],
+        "more": more,
         "is_panel": in_panel,
     }
     template = "pairs/_compare_mistakes.html" if in_panel else "pairs/compare_mistakes.html"

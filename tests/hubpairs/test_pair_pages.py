@@ -113,6 +113,7 @@ def test_mistakes_come_from_the_stored_predictions(client: Client, hub: Hub, mea
     assert pair["oracle"]["value"] == pytest.approx((right["noise"] | right["pixels"]).mean())
     assert pair["teacher"]["value"] == pytest.approx(right["pixels"].mean())
     assert sum(one["rows"] for one in pair["classes"]) == len(labels)
+    assert client.get("/pairs.json?dataset=digits&models=pixels,noise").json()["mistakes"] == twin  # from the cache
     figure = drawn(client, "/pairs/charts/flips.json?dataset=digits&models=pixels,noise")
     assert figure["data"][0]["z"][0][1] == pair["positive"]["value"]
     assert figure["data"][0]["z"][1][0] == pair["negative"]["value"]
@@ -153,13 +154,17 @@ def test_other_test_rows_are_not_compared(client: Client, hub: Hub, tmp_path: Pa
     twin = client.get("/pairs.json?dataset=digits&models=pixels,noise").json()["mistakes"]
     assert twin["pairs"] == []
     assert "saw different rows" in twin["sentence"]
+    artifact = hub.outcomes["pixels", "fewshot"].artifacts.get(name="predictions.npz")
+    (settings.FILES_DIR / artifact.location).unlink()
+    twin = client.get("/pairs.json?dataset=digits&models=pixels,copies").json()["mistakes"]
+    assert "their files are gone" in twin["sentence"]
 
 
 def test_a_comparison_asks_whether_they_make_different_mistakes(client: Client, hub: Hub) -> None:
     panel = client.get("/compare/mistakes/?models=pixels,noise", headers=HTMX).content.decode()
     assert "Do they make different mistakes?" in panel
     assert "<html" not in panel
-    assert "/pairs/?dataset=digits&amp;models=noise,pixels" in panel or "models=pixels,noise" in panel
+    assert "/pairs/?dataset=digits&amp;models=pixels,noise" in panel
     page = client.get("/compare/mistakes/?models=pixels,noise").content.decode()
     assert "<html" in page
     twin = client.get("/compare/mistakes.json?models=pixels,noise").json()
