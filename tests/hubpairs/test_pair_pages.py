@@ -371,4 +371,4 @@ def test_results_of_pairs_have_their_own_page(client: Client, analyses: Analyses
     outcome = analyses.pairs()
     text = client.get(outcome.get_absolute_url()).content.decode()
     assert outcome.summary["sentence"] in text
-    assert "Likeness of models" in text
+    assert "Likeness of features" in text

@@ -9,7 +9,7 @@ from scipy.spatial import procrustes
 from scipy.spatial.distance import pdist
 from sklearn.neighbors import NearestNeighbors
 
-from workers.pairs.geometry import dissimilarities, principal, procrustes_likeness, spearman, upper
+from workers.pairs.geometry import Ranking, dissimilarities, principal, procrustes_likeness, spearman, upper
 from workers.pairs.neighbours import mutual_share, nearest_rows, nearest_within, unit_rows
 
 
@@ -27,6 +27,14 @@ def test_rsa_is_scipys_spearman_with_ties() -> None:
     draw = np.random.default_rng(1)
     one, two = draw.integers(0, 5, 200).astype(float), draw.integers(0, 5, 200).astype(float)
     assert spearman(one, two) == pytest.approx(stats.spearmanr(one, two).statistic, abs=1e-12)
+
+
+def test_ranks_of_a_part_are_scipys_without_sorting_again() -> None:
+    draw = np.random.default_rng(7)
+    for values in (draw.standard_normal(80), draw.integers(0, 6, 80).astype(float)):
+        part = draw.random(80) < 0.4
+        assert np.array_equal(Ranking(values).ranks(part), stats.rankdata(values[part]))
+        assert np.array_equal(Ranking(values).ranks(), stats.rankdata(values))
 
 
 def test_rows_without_direction_are_at_one_from_all() -> None:

@@ -111,7 +111,7 @@ def classes_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | Non
 PAIRS = ANALYSES.add(
     JobEntry(
         name="pairs",
-        title="Likeness of models",
+        title="Likeness of features",
         meaning="Compares what two to eight models make of the same rows: CKA, RSA, shared neighbours, Procrustes.",
         target="workers.pairs.analysis:run",
         params=PairsSpec,

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from workers.pairs.neighbours import unit_rows
 
@@ -45,14 +44,24 @@ def pearson(one: Floats, two: Floats) -> float:
     return math.nan if is_flat else min(1.0, max(-1.0, float(a @ b) / below))
 
 
-def ranked(values: Floats) -> Floats:
-    """Ranks from 1, equals with the mean of theirs; equal to rounding counts as equal."""
-    return np.asarray(stats.rankdata(np.round(values, 12)), dtype=np.float64)
+class Ranking:
+    """Values in order, once sorted, from which the ranks of any part of them follow without sorting again."""
+
+    def __init__(self, values: Floats) -> None:
+        """Equal to rounding counts as equal."""
+        places, self._place = np.unique(np.round(values, 12), return_inverse=True)
+        self._count = len(places)
+
+    def ranks(self, part: npt.NDArray[np.bool_] | None = None) -> Floats:
+        """Ranks from 1 within the values that `part` (N,) chooses (all if None), equals with the mean of theirs."""
+        chosen = self._place if part is None else self._place[part]
+        counts = np.bincount(chosen, minlength=self._count)
+        return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[chosen])
 
 
 def spearman(one: Floats, two: Floats) -> float:
     """Spearman's rank correlation of two vectors; NaN where one does not vary."""
-    return pearson(ranked(one), ranked(two))
+    return pearson(Ranking(one).ranks(), Ranking(two).ranks())
 
 
 def principal(features: npt.NDArray[np.floating], *, most: int) -> tuple[Floats, float]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from workers.kit import generator_for
-from workers.pairs.geometry import Distance, dissimilarities, pearson, principal, procrustes_likeness, ranked, upper
+from workers.pairs.geometry import Distance, Ranking, dissimilarities, pearson, principal, procrustes_likeness, upper
 from workers.pairs.hsic import gram_sums
 from workers.pairs.neighbours import mutual_share, nearest_rows, nearest_within, unit_rows
 from workers.pairs.rows import Halves, halves_of, sampled
@@ -193,12 +194,14 @@ def _rsa(
 ) -> list[Likeness]:
     rows = sampled(labels, settings.rsa_rows, seed=settings.seed)
     halves = halves_of(labels[rows], count=settings.halves, seed=settings.seed)
-    matrices = [dissimilarities(np.asarray(one)[rows], distance=settings.distance) for one in features]
+    rankings = [Ranking(upper(dissimilarities(np.asarray(one)[rows], distance=settings.distance))) for one in features]
+    above = np.triu_indices(len(rows), 1)
     by_set: dict[tuple[int, int], list[float]] = {pair: [] for pair in pairs}
-    sets = [np.arange(len(rows)), *(np.flatnonzero(halves[:, number]) for number in range(halves.shape[1]))]
-    for number, members in enumerate(sets):
-        told(number, len(sets), "distances between rows")
-        ranks = [ranked(upper(matrix[np.ix_(members, members)])) for matrix in matrices]
+    for number in range(halves.shape[1] + 1):
+        told(number, halves.shape[1] + 1, "distances between rows")
+        members = halves[:, number - 1] if number else None
+        part = None if members is None else (members[:, None] & members)[above]
+        ranks = [ranking.ranks(part) for ranking in rankings]
         for one, two in pairs:
             by_set[one, two].append(pearson(ranks[one], ranks[two]))
     note = "" if len(rows) == len(labels) else f"{len(rows):,} of {len(labels):,} rows"
@@ -216,15 +219,18 @@ def _procrustes(
     reduced = [principal(one, most=settings.components) for one in features]
     order = [generator_for(settings.seed, "shuffled", draw).permutation(len(halves)) for draw in range(CHANCE_DRAWS)]
     found = []
-    for place, (one, two) in enumerate(pairs):
-        x, y = reduced[one][0], reduced[two][0]
-        by_half = []
-        for number in range(halves.shape[1]):
-            told(place, len(pairs), "Procrustes")
-            members = halves[:, number]
-            by_half.append(procrustes_likeness(x[members], y[members]))
-        held = min(reduced[one][1], reduced[two][1])
-        note = "" if held > 1 - 1e-9 else f"{settings.components} principal components, {held:.1%} of the variance"
-        chance = float(np.mean([procrustes_likeness(x, y[shuffled]) for shuffled in order]))
-        found.append(_made((one, two), "procrustes", procrustes_likeness(x, y), by_half, chance=chance, note=note))
+    # Many small singular value decompositions: threads would only wait for one another.
+    with threadpool_limits(limits=1):
+        for place, (one, two) in enumerate(pairs):
+            x, y = reduced[one][0], reduced[two][0]
+            by_half = []
+            for number in range(halves.shape[1]):
+                told(place, len(pairs), "Procrustes")
+                members = halves[:, number]
+                by_half.append(procrustes_likeness(x[members], y[members]))
+            held = min(reduced[one][1], reduced[two][1])
+            note = "" if held > 1 - 1e-9 else f"{settings.components} principal components, {held:.1%} of the variance"
+            chance = float(np.mean([procrustes_likeness(x, y[shuffled]) for shuffled in order]))
+            value = procrustes_likeness(x, y)
+            found.append(_made((one, two), "procrustes", value, by_half, chance=chance, note=note))
     return found
