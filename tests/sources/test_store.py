@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workers.sources.store import Features, FeatureStore, FeatureWriter, RowFacts, feature_key
+from workers.sources.store import Features, FeatureStore, FeatureWriter, RowFacts, StoredFeatures, feature_key
 
 ROWS, DIMENSIONS = 60, 7
 KEY = feature_key("m", "d", {"layer": "penultimate"}, "1")
@@ -191,6 +191,86 @@ def test_size_use_delete_and_sweep(tmp_path: Path) -> None:
     assert store.sweep(older_than_seconds=3600) == 0
     assert store.sweep(older_than_seconds=0) == 1
     np.testing.assert_array_equal(finish(alive).x, X)
+
+
+def written(store: FeatureStore, name: str, *, used_at: float) -> str:
+    """Features under a key of that name, last used at that time."""
+    key = feature_key(name, "d", {}, "1")
+    rows = RowFacts(labels=LABELS, classes=("a", "b", "c"), row_ids=ROW_IDS)
+    with store.writer(key, shape=(DIMENSIONS,), rows=rows) as writer:
+        writer.append(X)
+        writer.commit({"name": name})
+    os.utime(store.root / "done" / key[:2] / key / "manifest.json", (used_at, used_at))
+    return key
+
+
+def test_the_longest_unused_go_first_and_what_is_needed_stays(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    now = time.time()
+    keys = {
+        name: written(store, name, used_at=now - age) for name, age in (("a", 400), ("b", 300), ("c", 200), ("d", 1))
+    }
+    size = next(iter(store)).size_bytes
+    assert store.shrink(budget_bytes=4 * size, keeps=lambda entry: False) == []
+    gone = store.shrink(budget_bytes=2 * size, keeps=lambda entry: entry.key == keys["a"])
+    assert [entry.key for entry in gone] == [keys["b"], keys["c"]]
+    assert {entry.key for entry in store} == {keys["a"], keys["d"]}
+
+    def read_meanwhile(entry: StoredFeatures) -> bool:
+        store.open(entry.key)
+        return False
+
+    assert store.shrink(budget_bytes=0, keeps=read_meanwhile) == [], "what was opened since stays"
+    assert len(store.shrink(budget_bytes=0, keeps=lambda entry: False)) == 2
+
+
+def test_an_older_layout_is_neither_read_nor_kept(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    key = written(store, "a", used_at=1000)
+    path = store.root / "done" / key[:2] / key / "manifest.json"
+    path.write_text(path.read_text().replace('"layout": 2', '"layout": 1'))
+    os.utime(path, (time.time() - 5000,) * 2)
+    assert store.open(key) is None
+    assert list(store) == []
+    assert store.sweep(older_than_seconds=9000) == 0
+    assert store.sweep(older_than_seconds=3000) == 1
+    assert not path.exists()
+
+
+def test_what_the_source_says_of_rows_comes_back(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    facts = RowFacts(
+        labels=LABELS,
+        row_ids=ROW_IDS,
+        classes=("x", "y"),
+        task="multi-label",
+        targets=(np.arange(2 * ROWS).reshape(ROWS, 2) % 3 == 0).astype(np.uint8),
+        content_ids=np.arange(ROWS, dtype=np.int64) ** 2,
+        groups=np.arange(ROWS, dtype=np.int64) // 5,
+        splits=("train", "test", "validation") * (ROWS // 3),
+    )
+    tokens, logits = np.stack([X, -X, 2 * X], axis=1), X[:, :4] * 3
+    with store.writer(KEY, shape=(3, DIMENSIONS), rows=facts, logits=4, source_classes=("p", "q", "r", "s")) as writer:
+        with pytest.raises(ValueError, match="4 logits a row, got None"):
+            writer.append(tokens)
+        for start in range(0, ROWS, 16):
+            writer.append(tokens[start : start + 16], logits[start : start + 16])
+        writer.commit({})
+    found = store.open(KEY)
+    assert found is not None
+    np.testing.assert_array_equal(found.x, tokens)
+    np.testing.assert_array_equal(found.logits, logits)
+    assert isinstance(found.logits, np.memmap)
+    assert (found.task, found.classes, found.source_classes) == ("multi-label", ("x", "y"), ("p", "q", "r", "s"))
+    assert found.splits == facts.splits
+    for name, array in facts.arrays().items():
+        if name != "splits":
+            np.testing.assert_array_equal(getattr(found, name), array)
+    (entry,) = store
+    assert (entry.tokens, entry.dimensions) == (3, DIMENSIONS)
+    (rows,) = tmp_path.glob("done/*/*/rows.npz")
+    rows.write_bytes(rows.read_bytes()[:-40])
+    assert store.open(KEY) is None, "half a file of rows is no file"
 
 
 def test_damaged_features_are_not_opened(tmp_path: Path) -> None:

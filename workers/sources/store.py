@@ -109,7 +109,7 @@ class FeatureStore:
         try:
             x = _mapped(folder / FEATURES, (rows, *shape))
             kept = _mapped(folder / LOGITS, (rows, logits)) if logits else None
-            with np.load(folder / ROWS, allow_pickle=False) as arrays:
+            with (folder / ROWS).open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
                 found = {name: np.asarray(arrays[name]) for name in arrays}
             os.utime(folder / MANIFEST)
         except (OSError, ValueError, EOFError, BadZipFile, _WrongSize):
@@ -280,18 +280,14 @@ class FeatureStore:
 
         Returns how many folders went.
         """
-        removed = 0
+        removed, oldest = 0, time.time() - older_than_seconds
         for folder in list(self._done.glob("??/*")):
             manifest = read_json(folder / MANIFEST)
-            if (
-                manifest is not None
-                and manifest.get("layout") != LAYOUT
-                and self._used_at(folder.name) < (time.time() - older_than_seconds)
-            ):
+            if manifest is not None and manifest.get("layout") != LAYOUT and self._used_at(folder.name) <= oldest:
                 removed += self.delete(folder.name)
         for folder in list(self._building.glob("*.*")):
             try:
-                is_old = time.time() - folder.stat().st_mtime >= older_than_seconds
+                is_old = folder.stat().st_mtime <= oldest
             except FileNotFoundError:
                 continue
             if not is_old:
