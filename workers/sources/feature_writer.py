@@ -22,6 +22,8 @@ MANIFEST = "manifest.json"
 FEATURES = "features.f32"
 LOGITS = "logits.f32"
 LOCK = "lock"
+PROGRESS = "progress"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -72,6 +74,30 @@ def lock_of(folder: Path, *, is_new: bool) -> int | None:
     return None
 
 
+def boot_id() -> str:
+    """What this start of this machine is called; empty where the system does not say."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def recovered(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the rows of a writer that was killed since it last synced.
+
+    What a killed process had handed to the system is not lost while the machine runs; after a restart, or on another
+    machine, only what was synced counts.
+    """
+    progress = read_json(folder / PROGRESS) or {}
+    rows = int(progress.get("rows_done", 0))
+    if not boot_id() or progress.get("boot_id") != boot_id() or rows <= int(manifest["rows_done"]):
+        return dict(manifest)
+    needed = {FEATURES: math.prod(manifest["shape"]), LOGITS: int(manifest["logits"])}
+    if any((folder / name).stat().st_size < rows * numbers * 4 for name, numbers in needed.items()):
+        return dict(manifest)
+    return {**manifest, "rows_done": rows, "notes": progress["notes"]}
+
+
 class FeatureWriter:
     """Writes the features of one key, batch by batch; made by `FeatureStore.writer`, used in a `with` block.
 
@@ -101,6 +127,8 @@ class FeatureWriter:
         self._logits = int(manifest["logits"])
         self._handle = self._opened(FEATURES, math.prod(self._shape))
         self._logit_handle = self._opened(LOGITS, self._logits) if self._logits else None
+        self._progress = os.open(folder / PROGRESS, os.O_WRONLY | os.O_CREAT, 0o644)
+        self._boot_id, self._progress_bytes = boot_id(), os.fstat(self._progress).st_size
 
     def _opened(self, name: str, numbers: int) -> BinaryIO:
         """A file of that many float32 a row, at its end; what lies beyond the manifest's word may be half a batch."""
@@ -124,8 +152,18 @@ class FeatureWriter:
         if self._logit_handle is not None:
             self._logit_handle.write(np.ascontiguousarray(logits, dtype="<f4").tobytes())
         self.rows_done += len(batch)
+        for handle in self._handles():
+            handle.flush()
+        self._note_progress()
         if time.monotonic() - self._synced_at >= self._sync_seconds:
             self.sync()
+
+    def _note_progress(self) -> None:
+        """Let a successor on this machine know of rows that are written but not yet synced: one small write."""
+        progress = {"boot_id": self._boot_id, "rows_done": self.rows_done, "notes": self.notes}
+        text = json.dumps(progress).encode()
+        os.pwrite(self._progress, text.ljust(self._progress_bytes), 0)
+        self._progress_bytes = max(self._progress_bytes, len(text))
 
     def sync(self) -> None:
         """Put the rows on disk, then let the manifest say so; this order is what makes a resumed file correct."""
@@ -169,6 +207,7 @@ class FeatureWriter:
                 self.sync()
             for handle in self._handles():
                 handle.close()
+        os.close(self._progress)
         os.close(self._lock)
 
     def __enter__(self) -> FeatureWriter:

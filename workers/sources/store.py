@@ -30,9 +30,11 @@ from workers.sources.feature_writer import (
     LOCK,
     LOGITS,
     MANIFEST,
+    PROGRESS,
     FeatureWriter,
     lock_of,
     read_json,
+    recovered,
     sync_folder,
     write_json,
 )
@@ -163,7 +165,12 @@ class FeatureStore:
             manifest = read_json(folder / MANIFEST)
             if manifest is not None and all(manifest.get(name) == value for name, value in content.items()):
                 return FeatureWriter(
-                    self.publish, key=key, folder=folder, lock=lock, manifest=manifest, sync_seconds=sync_seconds
+                    self.publish,
+                    key=key,
+                    folder=folder,
+                    lock=lock,
+                    manifest=recovered(folder, manifest),
+                    sync_seconds=sync_seconds,
                 )
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
@@ -197,7 +204,8 @@ class FeatureStore:
         """
         target = self._folder(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        (folder / LOCK).unlink()
+        for name in (LOCK, PROGRESS):
+            (folder / name).unlink(missing_ok=True)
         try:
             folder.rename(target)
         except OSError:
