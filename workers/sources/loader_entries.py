@@ -50,3 +50,39 @@ LOADERS.add(
         target="workers.sources.encoders.identity:open_encoder",
     )
 )
+LOADERS.add(
+    LoaderEntry(
+        name="transformers",
+        title="Transformers",
+        meaning="Models of the library transformers by config.json: images, texts, recordings, and CLIP-like pairs.",
+        target="workers.sources.encoders.transformers_models:open_encoder",
+    )
+)
+LOADERS.add(
+    LoaderEntry(
+        name="sentence_transformers",
+        title="Sentence Transformers",
+        meaning="Sentence encoders by modules.json: a Transformer, its pooling, dense layers and normalisation.",
+        target="workers.sources.encoders.sentence_transformers_models:open_encoder",
+        modality="text",
+        paper="Reimers and Gurevych, EMNLP 2019, arXiv:1908.10084",
+    )
+)
+LOADERS.add(
+    LoaderEntry(
+        name="timm",
+        title="timm",
+        meaning="Image models of the library timm by the architecture and preprocessing that config.json names.",
+        target="workers.sources.encoders.timm_models:open_encoder",
+        modality="image",
+    )
+)
+LOADERS.add(
+    LoaderEntry(
+        name="torchvision_zoo",
+        title="torchvision, any classifier",
+        meaning="Image classifiers of torchvision by the builder's name, prepared as its released weights.",
+        target="workers.sources.encoders.torchvision_zoo:open_encoder",
+        modality="image",
+    )
+)

@@ -23,20 +23,36 @@ class ModelFolder:
     """The files beside a model's weights.
 
     A file is looked for in `ModelRef.config` under its own name first (`config["config.json"]` holds the content), then
-    in the folder of the first weight file, then one folder above, for weights that lie in a part's folder
-    (`0_Transformer/model.safetensors`).
+    in the folder of the weight file that lies least deep, then one folder above, for weights that lie in the folder of
+    a part (`0_Transformer/model.safetensors`).
     """
 
     def __init__(self, model: ModelRef) -> None:
         self.model = model
-        own = Path(model.files[0]).parent if model.files else None
-        self._folders = () if own is None else (own, own.parent) if _is_part(own) else (own,)
+        shallow = min(model.files, key=lambda file: (len(Path(file).parts), file), default="")
+        own = Path(shallow).parent if shallow else None
+        self.folders = () if own is None else (own, own.parent) if _is_part(own) else (own,)
+
+    def inside(self, part: str) -> ModelFolder:
+        """The folder of a part of the model, as modules.json names it; "" is the model's folder itself.
+
+        Only what lies there counts, not `ModelRef.config`.
+        """
+        if not part:
+            return self
+        self.path(part)  # refuses names that lead elsewhere
+        found = next((folder / part for folder in self.folders if (folder / part).is_dir()), None)
+        if found is None:
+            raise UserError(f"{self.model.name} names the folder {part[:80]!r}, which is not there. Fetch it whole.")
+        inner = ModelFolder(ModelRef(name=self.model.name, revision=self.model.revision))
+        inner.folders = (found,)
+        return inner
 
     def path(self, name: str) -> Path | None:
         """The file of that name, relative to the model's folder; None where there is none."""
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"{self.model.name} names the file {name[:80]!r} outside of its own folder.")
-        for folder in self._folders:
+        for folder in self.folders:
             if (folder / name).is_file():
                 return folder / name
         return None

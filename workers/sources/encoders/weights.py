@@ -14,26 +14,34 @@ from workers.sources.checkpoints import iter_tensors
 SHOWN = 3
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first names in order, and how many more there are."""
     ordered = sorted(names)
     more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
     return ", ".join(ordered[:SHOWN]) + more
 
 
 def fill_strictly(
-    module: nn.Module, model: ModelRef, *, architecture: str, rename: Callable[[str], str | None] = lambda name: name
+    module: nn.Module,
+    model: ModelRef,
+    *,
+    architecture: str,
+    rename: Callable[[str], str | None] = lambda name: name,
+    skips: Callable[[str], bool] = lambda name: False,
 ) -> None:
     """Copy the tensors of the model's files into the module's parameters and buffers.
 
-    `rename` turns a checkpoint's name into the module's, None for a name that it does not know. Batch counters
-    (num_batches_tracked) may be absent: nothing reads them. Raises UserError naming every missing or unexpected
-    tensor, and for a tensor of another shape.
+    `rename` turns a checkpoint's name into the module's, None for a name that it does not know; tensors that `skips`
+    names are of no use and not looked at. Batch counters (num_batches_tracked) may be absent: nothing reads them.
+    Raises UserError naming every missing or unexpected tensor, and for a tensor of another shape.
     """
     state = module.state_dict()
     missing = {name for name in state if not name.endswith("num_batches_tracked")}
     unexpected = []
     with torch.no_grad():
         for header, array in iter_tensors([Path(file) for file in model.files]):
+            if skips(header.name):
+                continue
             name = rename(header.name)
             if name is None or name not in state:
                 unexpected.append(header.name)
@@ -47,8 +55,8 @@ def fill_strictly(
             missing.discard(name)
     if missing or unexpected:
         parts = [
-            *([f"it lacks {_listed(missing)}"] if missing else []),
-            *([f"it has {_listed(unexpected)}, which {architecture} does not know"] if unexpected else []),
+            *([f"it lacks {listed(missing)}"] if missing else []),
+            *([f"it has {listed(unexpected)}, which {architecture} does not know"] if unexpected else []),
         ]
         raise UserError(
             f"The checkpoint of {model.name} does not match {architecture}: {'; '.join(parts)}. "
