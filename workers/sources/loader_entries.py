@@ -86,3 +86,11 @@ LOADERS.add(
         modality="image",
     )
 )
+LOADERS.add(
+    LoaderEntry(
+        name="onnx",
+        title="ONNX",
+        meaning="Networks in an ONNX file by ONNX Runtime: images, recordings or series, as the configuration says.",
+        target="workers.sources.encoders.onnx_models:open_encoder",
+    )
+)

@@ -40,6 +40,22 @@ class SoundPreparation:
     in_words: str
 
 
+def recordings_of(items: Items) -> list[Sound]:
+    """The inputs as a list of float32 vectors. Raises UserError for anything else."""
+    sounds = [np.asarray(one) for one in items]
+    if any(one.ndim != 1 or one.dtype.kind != "f" or not len(one) for one in sounds):
+        raise UserError("This model hears recordings (mono, values -1 … 1), the data set holds something else.")
+    return [one.astype(np.float32, copy=False) for one in sounds]
+
+
+def at_rate(sound: Sound, *, here: int, wanted: int) -> Sound:
+    """A recording at another rate, by scipy's polyphase filter."""
+    if here == wanted:
+        return sound
+    shared = gcd(here, wanted)
+    return np.asarray(resample_poly(sound, wanted // shared, here // shared), dtype=np.float32)
+
+
 class SoundNetwork(FrozenEncoder[Sequence[Sound]]):
     """An `Encoder` of recordings by a library's network and feature extractor.
 
@@ -61,11 +77,7 @@ class SoundNetwork(FrozenEncoder[Sequence[Sound]]):
 
     def _heard(self, one: Sound) -> Sound:
         """A recording at the model's rate, cut or filled up with silence."""
-        wanted, here = self._preparation.rate, int(self.rate)
-        if here != wanted:
-            shared = gcd(here, wanted)
-            one = np.asarray(resample_poly(one, wanted // shared, here // shared), dtype=np.float32)
-        one = one[: self._preparation.longest]
+        one = at_rate(one, here=int(self.rate), wanted=self._preparation.rate)[: self._preparation.longest]
         return np.pad(one, (0, max(self._preparation.shortest - len(one), 0)))
 
     def shape(self, items: Items, *, image_size: int = 0) -> tuple[tuple[int, ...], int]:
@@ -79,10 +91,7 @@ class SoundNetwork(FrozenEncoder[Sequence[Sound]]):
 
     def encode(self, items: Items, *, image_size: int = 0) -> Encoded:
         """Features and logits of float32 vectors. Raises UserError for anything else."""
-        sounds = [np.asarray(one) for one in items]
-        if any(one.ndim != 1 or one.dtype.kind != "f" or not len(one) for one in sounds):
-            raise UserError("This model hears recordings (mono, values -1 … 1), the data set holds something else.")
-        heard = [self._heard(one.astype(np.float32, copy=False)) for one in sounds]
+        heard = [self._heard(one) for one in recordings_of(items)]
         lengths = np.array([len(one) if self._preparation.is_alike else 0 for one in heard], dtype=np.int64)
         groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
         parts = [
