@@ -15,6 +15,7 @@ from hubapp.results.entries import RetentionSpec
 from hubapp.results.lifecycle import marks_renew
 from hubapp.results.models import Artifact
 from hubapp.results.services import ARTIFACTS
+from hubapp.results.stored_features import GIGABYTE, features_shrink
 from workers.kit import Context, Outcome
 from workers.sources import layer_store
 from workers.sources.store import FeatureStore
@@ -24,24 +25,33 @@ DAY_SECONDS = 86_400
 
 
 def run(spec: RetentionSpec, context: Context) -> Outcome:
-    """Delete old log lines, unnamed files, folders of ended runs, unfinished features and unused results of layers."""
-    context.checkpoint(0, 3, "log lines")
+    """Delete old log lines, unnamed files, folders of ended runs, unfinished features and unused results of layers.
+
+    Finished features go only above their budget.
+    """
+    context.checkpoint(0, 4, "log lines")
     lines = log_delete_old(days=spec.log_days)
-    context.checkpoint(1, 3, "files that no result names")
+    context.checkpoint(1, 4, "files that no result names")
     before = time.time() - spec.file_days * DAY_SECONDS
     files = 0
     for batch in _batches(settings.FILES_DIR / ARTIFACTS, before):
         files += orphans_delete(batch)
-        context.checkpoint(1, 3, f"{files} files deleted")
-    context.checkpoint(2, 3, "folders of ended runs")
+        context.checkpoint(1, 4, f"{files} files deleted")
+    context.checkpoint(2, 4, "folders of ended runs")
     folders = workdirs_delete(before)
     folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
     files += layer_store.sweep(settings.FEATURES_DIR, older_than_seconds=spec.file_days * DAY_SECONDS)
+    context.checkpoint(3, 4, "features above the budget")
+    features = features_shrink()
     marks_renew()
-    context.checkpoint(3, 3)
+    context.checkpoint(4, 4)
     sentence = f"{lines} log lines, {files} files and {folders} folders deleted."
+    if features:
+        freed = sum(entry.size_bytes for entry in features) / GIGABYTE
+        sentence += f" Above the budget, {len(features)} of the stored features went: {freed:.1f} GB."
     context.log(sentence)
-    return Outcome(summary={"log_lines": lines, "files": files, "folders": folders, "sentence": sentence})
+    summary = {"log_lines": lines, "files": files, "folders": folders, "features": len(features)}
+    return Outcome(summary={**summary, "sentence": sentence})
 
 
 def _batches(folder: Path, before: float) -> Iterator[list[Path]]:

@@ -3,7 +3,7 @@
 from django.urls import path
 
 import hubapp.ui.converters  # noqa: F401 (registers "name")
-from hubapp.results import views, views_evidence
+from hubapp.results import views, views_evidence, views_features
 from hubapp.ui.pages import page_paths
 
 app_name = "results"
@@ -22,4 +22,6 @@ urlpatterns = [
     path("evidence.csv", views_evidence.evidence_csv, name="evidence_csv"),
     *page_paths("evidence/metrics/<slug:name>/", views_evidence.evidence_metric, name="evidence_metric"),
     *page_paths("compare/", views.compare, name="compare"),
+    *page_paths("features/", views_features.features, name="features"),
+    path("features/<slug:key>/delete/", views_features.features_delete, name="features_delete"),
 ]
