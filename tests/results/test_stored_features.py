@@ -61,7 +61,7 @@ def test_the_page_says_what_is_stored(client: Client, kept: dict[str, str]) -> N
     assert "500 × 64" in text
     assert "features.6, mean, auto" in text
     assert 'href="/models/pixels/"' in text
-    assert "data-confirm" not in text, "nobody but staff may delete"
+    assert "/delete/" not in text, "nobody but staff may delete"
     found = client.get("/features.json").json()
     assert [row["model"] for row in found["features"]] == ["noise", "copies", "pixels"]
     assert found["features"][0]["rows_a_second"] == 200
