@@ -14,6 +14,7 @@ from torch import nn
 
 from workers.kit import UserError
 from workers.sources.encoders.forward import Forward, device_of
+from workers.sources.encoders.library_calls import in_a_sentence
 from workers.sources.encoders.pooling import States, pooled, pooling_in_words
 from workers.sources.protocols import Encoded, Items, Reading
 
@@ -65,7 +66,8 @@ class FrozenEncoder(Generic[Rows]):
 
     def _computed(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor | None]:
         inputs = {name: value.to(self._device) for name, value in self._inputs(rows).items()}
-        states = self._body.states(inputs, self._reading.layer)
+        with in_a_sentence(f"{self._name} cannot be run on these inputs"):
+            states = self._body.states(inputs, self._reading.layer)
         return pooled(states, pooling=self._reading.pooling, default=self._body.default), states.logits
 
     def shape(self, items: Items, *, image_size: int = 0) -> tuple[tuple[int, ...], int]:

@@ -36,6 +36,9 @@ _OTHER_HEADS = re.compile(
 _COUNTERS = re.compile(r"(.*\.)?(position_ids|num_batches_tracked|attn\.(masked_)?bias|relative_position_index)")
 _POOLER = re.compile(r"(.*\.)?(pooler|masked_spec_embed|mask_token|num_batches_tracked)(\..+)?")
 
+# Whose image and text features come from pixels and tokens alone.
+PAIRS = frozenset({"align", "altclip", "chinese_clip", "clip", "clipseg", "metaclip_2", "siglip"})
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
@@ -143,6 +146,11 @@ def network_of(model: ModelRef, folder: ModelFolder, *, modality: str = "", is_p
     content = folder.configuration()
     config = configuration_of(content, name=model.name)
     kind = kind_of(config, modality=modality or model.modality)
+    if kind == "pair" and config.model_type not in PAIRS:
+        raise UserError(
+            f"{model.name} is a {config.model_type} model, whose images and texts are not read here. Known pairs: "
+            f"{', '.join(sorted(PAIRS))}."
+        )
     named = content.get("architectures")
     chosen = class_of(config, kind=kind, architectures=named if isinstance(named, list) and not is_plain else ())
     if hasattr(config, "mask_ratio"):
