@@ -18,6 +18,7 @@ from workers.kit import (
     digest_of,
 )
 from workers.sources.datasets.sampling import config_number
+from workers.sources.encoders.freed_memory import return_freed_memory
 from workers.sources.encoding import BatchSize, encode_rows, known_rows
 from workers.sources.entries import FEATURES, FeaturesSpec, encoding_fit
 from workers.sources.protocols import Dataset, Encoder, Reading
@@ -114,6 +115,14 @@ def features_of(context: Context, spec: FeaturesSpec | None = None) -> Features:
         context.log(f"The features of {model.name} on {dataset_ref.name} are in the store.")
         return found
 
+    try:
+        return _extracted(context, spec, store, key)
+    finally:
+        return_freed_memory()
+
+
+def _extracted(context: Context, spec: FeaturesSpec, store: FeatureStore, key: str) -> Features:
+    model, dataset_ref = _named(context)
     started = time.monotonic()
     context.checkpoint(0, max(dataset_ref.rows, 1), f"reading {dataset_ref.name}")
     dataset = opened_dataset(dataset_ref)

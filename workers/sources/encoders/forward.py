@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from workers.kit import UserError
+from workers.sources.encoders.freed_memory import keep_freed_memory
 from workers.sources.protocols import Encoded
 
 Rows = TypeVar("Rows")
@@ -58,6 +59,8 @@ class Forward(Generic[Rows]):
         precision: str = "auto",
     ) -> None:
         self._compute, self._device, self._thread_count = compute, device, threads
+        if device.type == "cpu":
+            keep_freed_memory()
         named = "float16" if precision == "auto" and device.type == "cuda" else precision
         self.half = HALVES.get(named)
         self.row_limit = 0
