@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from hubapp.charts.frame import HIGH, LOW, MARKERS, MUTED, SERIES, ZERO, Figure,
 from hubapp.charts.lineage import plain
 
 Row = Mapping[str, Any]
-LONGEST_LABEL = 22
+LONGEST_LINE, MOST_LINES = 13, 3
 NUMBERED = 9  # models up to which cells hold their value
 
 
@@ -62,8 +63,12 @@ def matrix(
         xgap=1,
         ygap=1,
     )
-    labels = [plain(title if len(title) <= LONGEST_LABEL else f"{title[: LONGEST_LABEL - 1]}…") for title in names]
+    labels = [_wrapped(title) for title in names]
     ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
+    below = axis(across, **ticks, range=[-0.5, len(labels) - 0.5])
+    beside = axis(down, **ticks, range=[len(labels) - 0.5, -0.5])
+    for one in (below, beside):
+        one["title"]["standoff"] = 12  # without it the title lies over turned labels
     return figure(
         [trace],
         columns=columns,
@@ -72,9 +77,23 @@ def matrix(
             for row in known
         ],
         height=height_of(len(place)),
-        xaxis=axis(across, **ticks, range=[-0.5, len(labels) - 0.5], tickangle=-30 if len(labels) > 2 else 0),
-        yaxis=axis(down, **ticks, range=[len(labels) - 0.5, -0.5]),
+        xaxis=below,
+        yaxis=beside,
     )
+
+
+def _wrapped(title: str) -> str:
+    """A title in a few short lines, broken after spaces, commas and hyphens, so that it leaves narrow screens room."""
+    lines: list[str] = [""]
+    for part in re.findall(r"[^\s\-_/]+[\-_/]?\s*|[\-_/]+", title):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > LONGEST_LINE:
+            lines.append("")
+        lines[-1] += part
+    lines = [line.strip() for line in lines if line.strip()]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 1], "…"]
+    cut = [line if len(line) <= 2 * LONGEST_LINE else f"{line[: 2 * LONGEST_LINE]}…" for line in lines]
+    return "<br>".join(plain(line) for line in cut)
 
 
 def height_of(count: int) -> int:

@@ -20,6 +20,7 @@ from hubapp.results.models import Outcome, Score
 from hubapp.results.selectors import outcomes_visible_to
 from workers.kit import UserError
 from workers.sources.judgements import MOST_BYTES, Judgements, JudgementStore, read_judgements
+from workers.statistics.paired import SIGNIFICANCE, paired_difference
 
 KIND = "alignment"
 SCORES = ("alignment_pearson", "alignment_rsa")
@@ -59,7 +60,21 @@ class MatrixResults:
         if not known:
             return f"No model's similarities of {what} vary, so none can be aligned."
         best, score = known[0]
-        return f"{best.model.title} is closest to the human similarities of {what}: r = {score.value:.3f}."
+        sentence = f"{best.model.title} is closest to the human similarities of {what}: r = {score.value:.3f}"
+        if score.low is not None and score.low <= 0:
+            return f"{sentence}, which is not separable from 0."
+        level = [one.model.title for one, other in known[1:] if not _is_apart(score, other, pairs=len(known) - 1)]
+        if level:
+            return f"{sentence}, not separable from {level[0] if len(level) == 1 else f'{len(level)} others'}."
+        return f"{sentence}."
+
+
+def _is_apart(one: Score, two: Score, *, pairs: int) -> bool:
+    """Whether two models differ on the same halves of the items, at 5% over all pairs with the first (Bonferroni)."""
+    if len(one.replicates) != len(two.replicates) or len(one.replicates) < 2:
+        return False
+    found = paired_difference(one.replicates, two.replicates, a_score=one.value, b_score=two.value)
+    return found.p_value * pairs < SIGNIFICANCE
 
 
 def matrices_of(dataset: Dataset | None, user: Person) -> list[MatrixResults]:

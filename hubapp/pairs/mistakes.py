@@ -96,11 +96,10 @@ class Mistakes:
         )
         classes = ""
         if found.holding:
-            classes = f" Half of the first kind lie in {found.holding} of {len(found.by_class)} classes."
+            classes = f" Half of the former lie in {found.holding} of {len(found.by_class)} classes."
         return (
-            f"{best.teacher.title} is right on {found.positive.value:.1%} of the test rows that {best.student.title} "
-            f"gets wrong, and wrong on {found.negative.value:.1%} that it gets right; {reach} "
-            f"({gain.value:+.1%}).{classes}"
+            f"On {found.positive.value:.1%} of the test rows {best.teacher.title} is right and {best.student.title} "
+            f"wrong, on {found.negative.value:.1%} the reverse; {reach} ({gain.value:+.1%}).{classes}"
         )
 
     def named(self, label: int) -> str:

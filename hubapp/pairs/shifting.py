@@ -14,6 +14,7 @@ from hubapp.jobs.visibility import Person
 from hubapp.pairs.mistakes import Head
 from hubapp.results.models import Outcome, Score
 from hubapp.results.selectors import outcomes_measured
+from hubapp.ui.words import number
 from workers.kit import UserError
 from workers.statistics.robustness import FEWEST_REFERENCES, EffectiveRobustness, LogitLine, logit_line
 from workers.statistics.robustness import effective_robustness as robustness_of
@@ -69,7 +70,7 @@ class Robustness:
             )
         robust = [one.model.title for one in self.models if one.verdict == "more robust"]
         line = (
-            f"logit accuracy on {self.shifted.title} = {self.line.slope:.2f} × that on {self.given.title} "
+            f"logit accuracy on {self.shifted.title} = {number(self.line.slope, 2)} × that on {self.given.title} "
             f"{'−' if self.line.intercept < 0 else '+'} {abs(self.line.intercept):.2f} over {self.line.count} models "
             f"(R² {self.line.r_squared:.2f})"
         )

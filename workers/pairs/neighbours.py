@@ -10,6 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 BLOCK = 1024
+EQUALS = 16  # further rows that are looked at, so that equals at the last place are taken in their order
 
 
 def unit_rows(features: npt.NDArray[np.floating]) -> Floats:
@@ -35,15 +36,16 @@ def nearest_rows(
     """
     rows = len(queries)
     depth = min(depth, rows - 1)
+    wide = min(depth + EQUALS, rows)
     found = np.empty((rows, depth), dtype=np.int64)
     for start in range(0, rows, block):
         similarity = queries[start : start + block] @ gallery.T
-        # Products of equal rows may differ in their last digits; so rounded, equals are equal.
-        np.round(similarity, 12, out=similarity)
         count = len(similarity)
         similarity[np.arange(count), np.arange(start, start + count)] = -np.inf
-        kept = np.sort(np.argpartition(-similarity, depth - 1, axis=1)[:, :depth], axis=1)
-        order = np.argsort(-np.take_along_axis(similarity, kept, axis=1), axis=1, kind="stable")
+        kept = np.sort(np.argpartition(similarity, rows - wide, axis=1)[:, rows - wide :], axis=1)
+        # Products of equal rows may differ in their last digits; so rounded, equals are equal.
+        near = np.round(np.take_along_axis(similarity, kept, axis=1), 12)
+        order = np.argsort(-near, axis=1, kind="stable")[:, :depth]
         found[start : start + count] = np.take_along_axis(kept, order, axis=1)
         if pause is not None:
             pause()
