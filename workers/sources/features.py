@@ -27,11 +27,11 @@ from workers.sources.store import Features, FeatureStore, RowFacts, feature_key
 __all__ = ["Features", "features_key", "features_of", "opened_dataset", "opened_encoder", "run"]
 
 
-def reading_key(model: ModelRef, spec: FeaturesSpec, *, image_size: int) -> str:
+def reading_key(model: ModelRef, spec: FeaturesSpec, *, image_size: int, rate: int = 0) -> str:
     """What decides the features of one input: the model's revision and how it is read, whatever the data set.
 
-    It depends on the loader with its configuration and version, the image size, layer, pooling and precision; not on
-    the batch size, the device or names.
+    It depends on the loader with its configuration and version, image size, rate of recordings, layer, pooling and
+    precision; not on the batch size, the device or names.
     """
     loader = LOADERS.get(model.loader)
     return digest_of(
@@ -41,6 +41,7 @@ def reading_key(model: ModelRef, spec: FeaturesSpec, *, image_size: int) -> str:
             "loader": model.loader,
             "config": canonical_json(dict(model.config)),
             "image_size": image_size,
+            **({"rate": rate} if rate else {}),
             "version": f"features {FEATURES.version}, loader {loader.version}",
         }
     )
@@ -130,7 +131,9 @@ def _extracted(context: Context, spec: FeaturesSpec, store: FeatureStore, key: s
     encoder = opened_encoder(model, device=context.device, threads=context.threads, reading=spec.reading)
     reading_seconds = time.monotonic() - started
     image_size = config_number(dataset_ref.config, "image_size", 0)
-    reading = reading_key(model, spec, image_size=image_size)
+    reading = reading_key(model, spec, image_size=image_size, rate=dataset.rate)
+    if dataset.rate and hasattr(encoder, "rate"):
+        encoder.rate = dataset.rate
     shape, logits = encoder.shape(dataset.items, image_size=image_size)
     known = known_rows(store, dataset, reading=reading, shape=shape, logits=logits)
     with store.writer(

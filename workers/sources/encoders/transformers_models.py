@@ -59,7 +59,7 @@ class PairNetwork(ImageNetwork):
                 "tokenizer in the fast format and scan the folder again."
             )
         encodings = self._tokens.encodings(texts)
-        groups = by_length(encodings)
+        groups = by_length(encodings, is_split=self._device.type == "cpu")
         parts = [
             self._texts([encodings[place] for place in group], count=len(group), take=lambda rows, a, b: rows[a:b])
             for group in groups
