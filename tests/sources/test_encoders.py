@@ -199,6 +199,27 @@ def test_half_precision_is_near_and_says_so() -> None:
     assert np.corrcoef(half.ravel(), exact.ravel())[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("overflows", ["features", "logits"])
+def test_what_overflows_in_half_precision_is_repeated_in_float32(overflows: str) -> None:
+    weight = torch.full((4, 4), 1e3)
+    dtypes: list[torch.dtype] = []
+
+    def compute(rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.from_numpy(rows)
+        large = x @ weight  # up to 6.4e5, where float16 ends at 65,504
+        dtypes.append(large.dtype)
+        return (large, x) if overflows == "features" else (x, large)
+
+    forward: Forward[np.ndarray] = Forward(compute, device=torch.device("cpu"), threads=1, precision="float16")
+    assert forward.precision == "float16 by autocast, stored as float32"
+    rows = np.full((2, 4), 160, dtype=np.float32)
+    found = forward(rows, count=2, take=lambda rows, start, stop: rows[start:stop])
+    assert found.logits is not None
+    np.testing.assert_array_equal(found.features if overflows == "features" else found.logits, np.full((2, 4), 6.4e5))
+    assert dtypes == [torch.float16, torch.float32]
+    assert forward.precision == "float32"
+
+
 def changed(tmp_path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> ModelRef:
     tensors = {header.name: array for header, array in iter_tensors([MOBILENET])}
     change(tensors)

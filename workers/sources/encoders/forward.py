@@ -39,6 +39,10 @@ def _threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _is_finite(result: Encoded) -> bool:
+    return all(np.isfinite(values).all() for values in (result.features, result.logits) if values is not None)
+
+
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -95,7 +99,7 @@ class Forward(Generic[Rows]):
         """One batch, or None where memory ran out; freeing waits until this frame, which the error holds, is left."""
         try:
             result = self._computed(rows)
-            if self.half is not None and not np.isfinite(result.features).all():
+            if self.half is not None and not _is_finite(result):
                 self.half = None
                 result = self._computed(rows)
         except torch.cuda.OutOfMemoryError:
