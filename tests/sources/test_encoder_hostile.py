@@ -181,3 +181,19 @@ def test_nothing_is_asked_of_a_network(bert: Path, monkeypatch: pytest.MonkeyPat
     changed(bert, "config.json", _name_or_path="bert-base-uncased", _attn_implementation="kernels-community/flash")
     found = opened(ref(bert)).encode(TEXTS).features
     assert np.isfinite(found).all()
+
+
+def test_links_lead_nowhere_else_but_within_a_hub_cache(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    expected = opened(ref(bert)).encode(TEXTS).features
+    cache = tmp_path_factory.mktemp("cache") / "models--a--b"
+    snapshot, blobs = cache / "snapshots" / ("0" * 40), cache / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for path in list(bert.iterdir()):
+        path.rename(blobs / path.name)
+        (snapshot / path.name).symlink_to(Path("../../blobs") / path.name)
+    close(opened(ref(snapshot)).encode(TEXTS).features, expected)
+    (snapshot / "tokenizer.json").unlink()
+    (snapshot / "tokenizer.json").symlink_to("/etc/passwd")
+    with pytest.raises(UserError, match="leads elsewhere"):
+        opened(ref(snapshot))

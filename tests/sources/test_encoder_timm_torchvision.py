@@ -175,3 +175,32 @@ def test_the_demo_mobilenet_through_the_zoo_equals_its_own_loader() -> None:
 def test_wrong_configurations_of_torchvision(config: dict[str, Any], match: str) -> None:
     with pytest.raises(UserError, match=match):
         opened(model_ref("mobilenet_v2", loader="torchvision_zoo", config=config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["vit_b_32", "swin_t", "densenet121", "googlenet", "inception_v3", "maxvit_t"])
+def test_large_classifiers_equal_torchvision(architecture: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    options = {"init_weights": False} if architecture in {"googlenet", "inception_v3"} else {}
+    model = torchvision.models.get_model(architecture, weights=None, num_classes=CLASSES, **options).eval()
+    save_model(model, str(tmp_path / "model.safetensors"))
+    if options:
+        model.transform_input = True
+    kept: dict[str, torch.Tensor] = {}
+    last = [
+        part for name, part in model.named_modules() if getattr(part, "out_features", 0) == CLASSES and "ux" not in name
+    ]
+    last[-1].register_forward_pre_hook(lambda module, args: kept.update(read=args[0]))
+    if architecture == "vit_b_32":
+        model.encoder.ln.register_forward_hook(lambda module, args, output: kept.update(tokens=output))
+    transforms = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
+    with torch.inference_mode():
+        logits = model(transforms(torch.from_numpy(IMAGES[:2]).permute(0, 3, 1, 2)))
+    model_of = ref(tmp_path, "torchvision_zoo", config={"architecture": architecture, "classes": CLASSES})
+    found = opened(model_of).encode(IMAGES[:2])
+    close(found.features, kept["read"])
+    close(found.logits, logits)
+    tokens = opened(model_of, reading=Reading(pooling="tokens")).encode(IMAGES[:2]).features
+    assert tokens.ndim == 3
+    if architecture == "vit_b_32":
+        close(tokens, kept["tokens"][:, 1:])

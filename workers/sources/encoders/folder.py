@@ -54,6 +54,8 @@ class ModelFolder:
             raise UserError(f"{self.model.name} names the file {name[:80]!r} outside of its own folder.")
         for folder in self.folders:
             if (folder / name).is_file():
+                if not (folder / name).resolve().is_relative_to(_reach(folder)):
+                    raise UserError(f"{name} of {self.model.name} is a link that leads elsewhere. Copy the file here.")
                 return folder / name
         return None
 
@@ -98,6 +100,12 @@ class ModelFolder:
 def _is_part(folder: Path) -> bool:
     """Whether a folder is named like a part of a sentence-transformers model and has the list of parts above it."""
     return bool(re.match(r"\d+_\w+$", folder.name)) and (folder.parent / "modules.json").is_file()
+
+
+def _reach(folder: Path) -> Path:
+    """Where files of a folder may really lie: within it, or in the Hub cache whose snapshot it is or belongs to."""
+    snapshot = next((one for one in (folder, *folder.parents) if one.parent.name == "snapshots"), None)
+    return (snapshot.parent.parent if snapshot else folder).resolve()
 
 
 def refuse_hostile(content: Mapping[str, Any], *, label: str) -> None:

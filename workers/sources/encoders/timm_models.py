@@ -13,7 +13,7 @@ from timm.data.transforms_factory import create_transform
 from torch import nn
 
 from workers.kit import ModelRef, UserError
-from workers.sources.encoders.folder import ModelFolder
+from workers.sources.encoders.folder import ModelFolder, refuse_hostile
 from workers.sources.encoders.frozen import PENULTIMATE, Body
 from workers.sources.encoders.frozen_images import ImageNetwork, PicturePreparation
 from workers.sources.encoders.library_calls import in_a_sentence, offline, refuse_too_large, stored_headers
@@ -172,8 +172,13 @@ def open_encoder(model: ModelRef, *, device: str, threads: int = 1, reading: Rea
     feature_info. `ModelRef.config` may hold the content of config.json under that name, or architecture and
     num_classes by themselves.
     """
-    folder = ModelFolder(model)
-    content = dict(model.config) if "architecture" in model.config else folder.configuration()
+    if "architecture" in model.config:
+        content = dict(model.config)
+        refuse_hostile(content, label=f"The configuration of {model.name}")
+    else:
+        content = ModelFolder(model).configuration()
+    if not isinstance(content.get("pretrained_cfg") or {}, Mapping):
+        raise UserError(f"pretrained_cfg in config.json of {model.name} holds no names and values. Fetch it again.")
     network: Any = network_of(model, content)
     count = int(getattr(network, "num_classes", 0) or 0)
     reader = _Reader(network, has_head=count > 0)

@@ -167,9 +167,10 @@ def open_encoder(model: ModelRef, *, device: str, threads: int = 1, reading: Rea
     network = network_of(model)
     classes = int(model.config.get("classes", 1000))
     layers = _layers(network)
-    reader = _Reader(
-        network, classes=classes, trunk=layers[-1] if layers else "", is_nhwc=architecture.startswith(_NHWC)
-    )
+    # Transformers normalise after their last layer.
+    last = next((name for name, _ in network.named_modules() if name in {"encoder.ln", "norm"}), "")
+    trunk = last or (layers[-1] if layers else "")
+    reader = _Reader(network, classes=classes, trunk=trunk, is_nhwc=architecture.startswith(_NHWC))
     named = torchvision.models.get_model_weights(architecture).DEFAULT.meta["categories"]
     body = Body(
         network=network,
