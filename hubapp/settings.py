@@ -229,6 +229,8 @@ JOB_VISIBILITY_TIMEOUT_SECONDS = env_int(
     "HUBSCOPE_VISIBILITY_TIMEOUT_SECONDS", JOB_TIME_LIMIT_SECONDS * 11 // 10, least=1
 )
 JOB_FAULT_TEST = env_bool("HUBSCOPE_FAULT_TEST", default=False)  # lets the visibility timeout be too short
+FEATURES_BUDGET_GB = env_int("HUBSCOPE_FEATURES_BUDGET_GB", 20, least=1)  # above it the longest unused go
+UPLOAD_BYTES = env_int("HUBSCOPE_UPLOAD_BYTES", 2_000_000_000, least=1)  # the most bytes of one upload
 WORKER_THREADS = env_int("HUBSCOPE_THREADS", 0)  # 0: all cores
 
 # Celery: a message carries one job id; acknowledged late, one at a time, never a result (docs/jobs.md).

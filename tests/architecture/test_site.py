@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "ui")
+ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "pairs", "ui")
 # Not pages: fragments of pages, forms that change something, charts and files.
 NO_PAGES = {
     "insights": {"hub_chart", "running", "running_count"},
@@ -49,7 +49,9 @@ NO_PAGES = {
         "evidence_csv",
         "ranking_chart",
         "fewshot_chart",
+        "features_delete",
     },
+    "pairs": {"pairs_chart", "alignment_bring", "compatibility_chart", "robustness_chart"},
     "filterdb": {
         "filter_db_chart",
         "all_layers",

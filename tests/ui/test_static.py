@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs_version
 from hubapp.ui.storage import StaticStorage
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST_LINES = 250
+MOST_LINES = 300
 
 
 def test_plotly_of_the_browser_is_that_of_python() -> None:

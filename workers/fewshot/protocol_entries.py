@@ -1,1 +1,166 @@
 """The protocols beyond the few-shot curve: what this room adds to the registry of analyses. Free of torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from workers.kit import ANALYSES, DATASET_SOURCES, DatasetRef, JobEntry, ModelRef, Spec
+from workers.sources.entries import encoding_fit, features_fit
+
+ORDERS = (1993, 1996, 1997)
+
+
+class RetrievalSpec(Spec):
+    """Parameters of the analysis "retrieval": how many neighbours count, draws and seed of the bootstrap."""
+
+    k: int = Field(default=10, ge=1, le=1000, title="Neighbours that count")
+    draws: int = Field(default=1000, ge=100, le=100_000, title="Bootstrap draws")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+
+
+class IncrementalSpec(Spec):
+    """Parameters of the analysis "class_incremental".
+
+    increment   classes a stage (B0-Inc-n); 0 takes a tenth of the classes, at least one
+    orders      seeds of the orders of the classes; 1993 is the usual one
+    heads       statistics-only heads, see `workers.fewshot.protocols.incremental`
+    projection  random features of the head "random_projection"
+    """
+
+    increment: int = Field(default=0, ge=0, le=1000, title="Classes a stage (0 = a tenth)")
+    orders: tuple[int, ...] = Field(default=ORDERS, min_length=1, max_length=20, title="Seeds of the class orders")
+    heads: tuple[
+        Literal[
+            "cosine_class_mean", "normalised_class_mean", "nearest_class_mean", "streaming_lda", "random_projection"
+        ],
+        ...,
+    ] = Field(default=("cosine_class_mean", "nearest_class_mean", "streaming_lda"), min_length=1, title="Heads")
+    projection: int = Field(default=1000, ge=10, le=10_000, title="Random features")
+    draws: int = Field(default=1000, ge=100, le=10_000, title="Bootstrap draws")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed of the split")
+
+    @field_validator("orders", "heads")
+    @classmethod
+    def _once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("the same entry appears twice")
+        return value
+
+
+class LayerGridSpec(Spec):
+    """Parameters of the analysis "layer_grid".
+
+    layers      names that the model offers, shallow to deep; none: up to six of them, evenly spaced
+    dimensions  numbers of leading dimensions; the whole vector is always among them
+    """
+
+    layers: tuple[str, ...] = Field(default=(), max_length=64, title="Layers (none: six, evenly spaced)")
+    dimensions: tuple[int, ...] = Field(default=(32, 64, 128, 256, 512), max_length=32, title="Leading dimensions")
+    k: int = Field(default=8, ge=1, le=128, title="Labels a class")
+    replicates: int = Field(default=5, ge=1, le=100, title="Replicates")
+    draws: int = Field(default=1000, ge=100, le=10_000, title="Bootstrap draws")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+
+    @field_validator("dimensions")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(d < 1 for d in value):
+            raise ValueError("a number of dimensions must be 1 or more")
+        return value
+
+
+class ForecastingSpec(Spec):
+    """Parameters of the analysis "forecasting".
+
+    context   values before the future; 0: the smaller of 512 and 40% of a series
+    horizons  numbers of values to foretell; none: 96, 192, 336 and 720 where they fit, else a tenth and a fifth
+    share     of the training part whose windows the few-shot methods see
+    """
+
+    context: int = Field(default=0, ge=0, le=8192, title="Values before (0 = by itself)")
+    horizons: tuple[int, ...] = Field(default=(), max_length=12, title="Values ahead (none: by itself)")
+    share: float = Field(default=0.05, gt=0.0, le=1.0, title="Share of the training part")
+    draws: int = Field(default=1000, ge=100, le=10_000, title="Bootstrap draws")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+
+    @field_validator("horizons")
+    @classmethod
+    def _ahead(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(h < 1 for h in value) or len(set(value)) != len(value):
+            raise ValueError("horizons are numbers of values, 1 or more, each once")
+        return value
+
+
+def series_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why a model cannot foretell a data set, in one sentence; None if it can."""
+    reason = encoding_fit(model, dataset)
+    if reason is None and model is not None and dataset is not None:
+        holds = DATASET_SOURCES.get(dataset.source).modality or dataset.modality
+        return None if holds == "series" else "Forecasting needs a data set of series."
+    return reason
+
+
+def classes_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why a protocol over classes cannot be run, in one sentence; None if it can."""
+    if dataset is not None and len(dataset.classes) == 1:
+        return "This data set has one class only, so there is nothing to tell apart."
+    return features_fit(model, dataset)
+
+
+ANALYSES.add(
+    JobEntry(
+        name="retrieval",
+        title="Retrieval",
+        meaning="Every row asks for the others of its class by cosine: nDCG, MRR and precision on frozen features.",
+        target="workers.fewshot.protocols.retrieval:run",
+        params=RetrievalSpec,
+        needs=("model", "dataset"),
+        waits_for="features",
+        waits_for_params=lambda spec: {},
+        fits=classes_fit,
+        paper="Järvelin and Kekäläinen, TOIS 2002; Muennighoff et al., EACL 2023, arXiv:2210.07316",
+    )
+)
+ANALYSES.add(
+    JobEntry(
+        name="class_incremental",
+        title="Class-incremental evaluation",
+        meaning="Classes arrive stage by stage (B0-Inc-n): accuracy over all seen so far, mean, last, forgetting.",
+        target="workers.fewshot.protocols.incremental:run",
+        params=IncrementalSpec,
+        needs=("model", "dataset"),
+        waits_for="features",
+        waits_for_params=lambda spec: {},
+        fits=classes_fit,
+        paper="Zhou et al., IJCV 2024, arXiv:2303.07338",
+    )
+)
+ANALYSES.add(
+    JobEntry(
+        name="layer_grid",
+        title="Layers and dimensions",
+        meaning="Quality of every layer cut to its first 32, 64, … numbers: how small an embedding may be.",
+        target="workers.fewshot.protocols.layer_grid:run",
+        params=LayerGridSpec,
+        queue="gpu",
+        needs=("model", "dataset"),
+        fits=classes_fit,
+        paper="Zhuang et al., SIGIR-AP 2024, arXiv:2410.13230 (Starbucks)",
+        time_limit_seconds=4 * 3600,
+    )
+)
+ANALYSES.add(
+    JobEntry(
+        name="forecasting",
+        title="Forecasting",
+        meaning="Foretells series: the model's own forecast, ridge on its features with few windows, plain baselines.",
+        target="workers.fewshot.protocols.forecasting:run",
+        params=ForecastingSpec,
+        queue="gpu",
+        needs=("model", "dataset"),
+        fits=series_fit,
+        paper="Ekambaram et al., NeurIPS 2024, arXiv:2401.03955 (Tiny Time Mixers)",
+    )
+)
