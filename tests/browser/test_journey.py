@@ -108,6 +108,7 @@ def compare_two(visitor: Visitor) -> None:
 
 def schedule_it(visitor: Visitor) -> None:
     page = visitor.page
+    page.get_by_role("navigation", name="Main").get_by_role("button", name="Work").click()
     menu(page, "Schedules")
     visitor.check()
     page.get_by_role("link", name="New schedule").first.click()

@@ -197,8 +197,10 @@ def test_menu_counts_unfinished_jobs(client: Client) -> None:
 
 def test_menu_has_every_room_and_no_link_leads_nowhere(client: Client) -> None:
     html = client.get("/").content.decode()
-    for address in ("/models/", "/datasets/", "/compare/", "/jobs/", "/schedules/", "/components/"):
+    for address in ("/models/", "/datasets/", "/compare/"):
         assert f'<a class="nav-link" href="{address}">' in html
+    for address in ("/filters/", "/evidence/", "/pairs/", "/jobs/", "/schedules/", "/features/", "/components/"):
+        assert f'<a class="dropdown-item" href="{address}">' in html
     assert 'href=""' not in html
     assert 'action=""' not in html
     assert 'hx-get="/running/count/"' in html
