@@ -16,7 +16,6 @@ from hubapp.jobs.visibility import Person
 from workers.kit import UserError
 from workers.sources.store import FeatureStore, StoredFeatures
 
-DEFAULT_BUDGET_GB = 20
 GIGABYTE = 10**9
 CLASS_TEXTS = "class texts"
 
@@ -65,7 +64,7 @@ DEFAULT_SORT = "-used"
 
 def budget_bytes() -> int:
     """How large finished features may be together."""
-    return int(getattr(settings, "FEATURES_BUDGET_GB", DEFAULT_BUDGET_GB) * GIGABYTE)
+    return int(settings.FEATURES_BUDGET_GB * GIGABYTE)
 
 
 def needed_now() -> Callable[[StoredFeatures], bool]:

@@ -2,7 +2,7 @@
 
 glibc hands blocks of 32 MB and more straight back to the system and gets every page of the next one zeroed: networks on
 a CPU, whose activations are of that size, spend most of their time in page faults (MobileNetV2 on 32 images of 112
-pixels: 250 images a second with its defaults, 640 without).
+pixels: 190 to 400 images a second with its defaults, 610 to 660 without).
 """
 
 from __future__ import annotations
