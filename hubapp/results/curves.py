@@ -12,8 +12,7 @@ from hubapp.jobs.visibility import Person
 from hubapp.results.models import Score
 from hubapp.results.selectors import outcome_list, score_json
 from workers.kit import HEADS, UserError
-
-METRIC_TITLES = {"accuracy": "Accuracy", "auroc": "AUROC"}
+from workers.statistics.metric_names import METRIC_TITLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,7 @@ def curves_of(dataset: Dataset, *, query: QueryDict, user: Person = None) -> Cur
         points = [
             score
             for score in outcome.scores.all()
-            if score.metric == metric and score.head == head and score.value is not None
+            if score.metric == metric and score.head == head and score.shots is not None and score.value is not None
         ]
         points.sort(key=_shots_order)
         if points:

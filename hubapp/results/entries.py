@@ -11,7 +11,8 @@ class RetentionSpec(Spec):
     """How long things stay that nothing needs any more.
 
     log_days   lines in the logs of ended jobs, but errors
-    file_days  files of results that no result names, and folders of runs that have ended
+    file_days  files of results that no result names, folders of runs that have ended, cells of few-shot grids that
+               nobody used; stored features go by their budget alone, the longest unused first
     """
 
     log_days: int = Field(default=90, ge=1, le=3650, title="Days to keep log lines")

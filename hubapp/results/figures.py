@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubapp import charts
-from hubapp.results.curves import METRIC_TITLES, Curves
+from hubapp.results.curves import Curves
 from hubapp.results.models import Outcome, Score
 from hubapp.results.ranking import Ranking
 from workers.kit import HEADS
+from workers.statistics.metric_names import METRIC_TITLES
 
 Figure = dict[str, Any]
 
@@ -21,6 +22,9 @@ REPORTS = {
     "weights": "weights:weight_report",
     "weight_difference": "weights:weight_difference",
 }
+
+
+HEADLINES = ("accuracy", "auroc")  # of a few-shot outcome; its table and the page of curves have all metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ def outcome_charts(outcome: Outcome) -> list[OutcomeChart]:
         return []
     caption = "{} over labels per class: mean over the replicates, with 95% intervals."
     return [
-        OutcomeChart(name=metric, caption=caption.format(title), height=360) for metric, title in METRIC_TITLES.items()
+        OutcomeChart(name=metric, caption=caption.format(METRIC_TITLES[metric]), height=360) for metric in HEADLINES
     ]
 
 
@@ -60,7 +64,12 @@ def _point(score: Score) -> charts.ShotPoint:
 
 
 def _head_series(outcome: Outcome, *, metric: str) -> list[charts.Series]:
-    scores = [score for score in outcome.scores.all() if score.metric == metric and score.value is not None]
+    # A head that reads no labels has no place on this axis.
+    scores = [
+        score
+        for score in outcome.scores.all()
+        if score.metric == metric and score.shots is not None and score.value is not None
+    ]
     titles = {entry.name: entry.title for entry in HEADS}
     heads = sorted({score.head for score in scores})
     return [

@@ -210,7 +210,6 @@ def test_one_sync_at_a_time(make_hub: HubMaker) -> None:
 
 
 @needs_real
-@pytest.mark.timeout(900)
 @pytest.mark.django_db
 def test_the_five_real_pages(make_hub: HubMaker) -> None:
     pages = real_pages()

@@ -11,13 +11,13 @@ from tests.fewshot.letter_tower import LetterTower
 from tests.fewshot.made_contexts import by_key, context_with
 from workers.fewshot.analysis import run
 from workers.fewshot.entries import FewshotSpec
-from workers.fewshot.heads.protocol import unit_rows
 from workers.fewshot.manifests import manifest_from_json
 from workers.fewshot.plan import checked_features
 from workers.fewshot.reading import read_for_heads
 from workers.kit import ANALYSES, LOADERS, DatasetRef, LoaderEntry, ModelRef, UserError
 from workers.sources.entries import FeaturesSpec
 from workers.sources.store import Features
+from workers.statistics.vectors import unit_rows
 
 SPEC = FewshotSpec(shots=(1, 4, 16, 0), replicates=3)
 
@@ -260,7 +260,7 @@ def test_a_model_without_a_text_tower_is_refused_in_words(digits):
     LOADERS.add(tower_less)
     try:
         context = context_with(*digits, loader="silent")
-        with pytest.raises(UserError, match="has no text tower: choose other heads"):
+        with pytest.raises(UserError, match="has no text tower, so it cannot read the names of classes"):
             run(FewshotSpec(heads=("ridge", "zero_shot")), context)
         assert context.progress == (0, 0, "")
     finally:

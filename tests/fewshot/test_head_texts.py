@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from workers.fewshot.heads.protocol import ClassTexts, centred, softmax, unit_rows
+from workers.fewshot.heads.protocol import ClassTexts, centred, softmax
 from workers.fewshot.heads.tip_adapter import TipAdapterHead
 from workers.fewshot.heads.zero_shot import ZeroShotHead
 from workers.kit import UserError
+from workers.statistics.vectors import unit_rows
 
 RNG = np.random.default_rng(0)
 TEXTS = ClassTexts(embeddings=unit_rows(RNG.standard_normal((4, 10))), logit_scale=30.0)

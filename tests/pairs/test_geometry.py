@@ -10,7 +10,8 @@ from scipy.spatial.distance import pdist
 from sklearn.neighbors import NearestNeighbors
 
 from workers.pairs.geometry import Ranking, dissimilarities, principal, procrustes_likeness, spearman, upper
-from workers.pairs.neighbours import mutual_share, nearest_rows, nearest_within, unit_rows
+from workers.pairs.neighbours import mutual_share, nearest_rows, nearest_within
+from workers.statistics.vectors import unit_rows
 
 
 @pytest.fixture

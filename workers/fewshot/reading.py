@@ -52,7 +52,7 @@ def read_for_heads(heads: Sequence[str], context: Context, *, templates: Sequenc
             "row: choose other heads.",
             field="heads",
         )
-    texts = class_texts_of(context, templates=templates, head=HEADS.get(speaking[0]).title) if speaking else None
+    texts = class_texts_of(context, templates=templates) if speaking else None
     tokens = [name for name in heads if "tokens" in HEADS.get(name).needs]
     found: dict[bool, Inputs] = {}
     for has_tokens in (True, False):

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from workers.kit import UserError
 from workers.pairs.geometry import pearson, spearman, upper
-from workers.pairs.neighbours import unit_rows
 from workers.pairs.rows import Halves
 from workers.sources.store import Features
+from workers.statistics.vectors import unit_rows
 
 Floats = npt.NDArray[np.float64]
 

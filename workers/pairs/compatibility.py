@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from workers.pairs.neighbours import nearest_rows, nearest_within, unit_rows
+from workers.pairs.neighbours import nearest_rows, nearest_within
 from workers.pairs.rows import Halves
+from workers.statistics.vectors import unit_rows
 
 Floats = npt.NDArray[np.float64]
 DEPTH = 48  # of which a half misses all with odds of 1 in 10¹⁴

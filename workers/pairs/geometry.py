@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from workers.pairs.neighbours import unit_rows
+from workers.statistics.vectors import unit_rows
 
 Floats = npt.NDArray[np.float64]
 Distance = Literal["correlation", "cosine"]

@@ -14,9 +14,10 @@ from threadpoolctl import threadpool_limits
 from workers.kit import generator_for
 from workers.pairs.geometry import Distance, Ranking, dissimilarities, pearson, principal, procrustes_likeness, upper
 from workers.pairs.hsic import gram_sums
-from workers.pairs.neighbours import mutual_share, nearest_rows, nearest_within, unit_rows
+from workers.pairs.neighbours import mutual_share, nearest_rows, nearest_within
 from workers.pairs.rows import Halves, halves_of, sampled
 from workers.statistics.intervals import jackknife_interval
+from workers.statistics.vectors import unit_rows
 
 Matrix = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]

@@ -13,14 +13,6 @@ BLOCK = 1024
 EQUALS = 16  # further rows that are looked at, so that equals at the last place are taken in their order
 
 
-def unit_rows(features: npt.NDArray[np.floating]) -> Floats:
-    """The rows (N, D) divided by their lengths, in float64; rows of zeros stay zeros."""
-    x = np.array(features, dtype=np.float64)
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    np.divide(x, lengths, out=x, where=lengths > 0)
-    return x
-
-
 def nearest_rows(
     queries: Floats,
     gallery: Floats,

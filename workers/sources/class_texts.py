@@ -12,11 +12,11 @@ from workers.kit import Context, ModelRef, UserError, digest_of
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import opened_encoder, reading_key
 from workers.sources.store import FeatureStore, RowFacts, feature_key
+from workers.statistics.vectors import unit_rows
 
 KIND = "class texts"
 VERSION = "1"
 NO_SCALE = 100.0
-SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,8 +74,8 @@ def class_text_features(
     total = np.zeros((len(names), 1))
     for done, template in enumerate(templates):
         context.checkpoint(done, len(templates), f"names of the classes of {dataset.name}")
-        total = total + _units(np.asarray(encode([template.replace("{}", name) for name in names]), dtype=np.float64))
-    embeddings = _units(total).astype(np.float32)
+        total = total + unit_rows(encode([template.replace("{}", name) for name in names]))
+    embeddings = unit_rows(total).astype(np.float32)
     if not np.isfinite(embeddings).all():
         raise UserError(f"The text tower of {model.name} gives vectors of classes that are not finite.")
     logit_scale = float(getattr(encoder, "logit_scale", NO_SCALE))
@@ -97,8 +97,3 @@ def class_text_features(
             }
         )
     return ClassTextArrays(embeddings=kept.x, logit_scale=logit_scale, key=key)
-
-
-def _units(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    units: npt.NDArray[np.float64] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SMALLEST)
-    return units

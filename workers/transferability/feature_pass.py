@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.kit import UserError
+from workers.statistics.vectors import unit_rows
 from workers.transferability.neighbour_table import NeighbourTable
 from workers.transferability.probabilities import checked_probabilities
 from workers.transferability.spectrum import ClassMoments, Floats, Ints, Principal, Spectrum, class_sums, signed
@@ -191,8 +192,7 @@ class FeaturePass:
 
     def unit_rows(self) -> Floats:
         """(N, D) rows divided by their length; zero rows stay zero."""
-        lengths = np.sqrt(np.einsum("ij,ij->i", self.features, self.features))
-        return np.asarray(self.features / np.where(lengths > 0, lengths, 1.0)[:, None])
+        return unit_rows(self.features)
 
     def centred(self) -> Floats:
         """(N, D) rows less their mean."""

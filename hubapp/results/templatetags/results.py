@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from hubapp.catalog.models import Dataset, Model
-from hubapp.results.curves import METRIC_TITLES
 from hubapp.results.models import Score
 from hubapp.results.selectors import Column
 from hubapp.ui.templatetags.hubscope import estimate, missing
 from workers.kit import HEADS, METRICS
+from workers.statistics.metric_names import METRIC_TITLES
 
 register = template.Library()
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from workers.fewshot.protocols.retrieval import mean_with_interval, query_scores, top_rows, unit_rows
+from workers.fewshot.protocols.retrieval import mean_with_interval, query_scores, top_rows
+from workers.statistics.vectors import unit_rows
 
 K = 10
 

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 from workers.fewshot.head_entries import SHARPNESS
 from workers.fewshot.heads.nearest_class_mean import class_means
-from workers.fewshot.heads.protocol import Array, BaseHead, Validation, centred, checked, held_out, unit_rows
+from workers.fewshot.heads.protocol import Array, BaseHead, Validation, centred, checked, held_out
 from workers.fewshot.heads.sharpness import sharpest
+from workers.statistics.vectors import unit_rows
 
 
 class CosineClassMeanHead(BaseHead):

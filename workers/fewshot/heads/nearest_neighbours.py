@@ -16,9 +16,9 @@ from workers.fewshot.heads.protocol import (
     checked,
     held_out,
     log_of,
-    unit_rows,
 )
 from workers.kit import UserError
+from workers.statistics.vectors import unit_rows
 
 SAME = 1e-12
 BLOCK = 2_000_000  # distances at once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +29,6 @@ __all__ = [
     "one_vs_rest_log_odds",
     "order_of",
     "softmax",
-    "unit_rows",
 ]
 
 Array = NDArray[np.float64]
@@ -76,16 +76,16 @@ class Head(Protocol):
         """Probabilities (N, C); rows sum to one."""
 
 
-class BaseHead:
+class BaseHead(ABC):
     """The part of a head that all share; a head adds `fit` and `decision`."""
 
     classes: Labels
     converged: bool = True
     choice: str = ""
 
+    @abstractmethod
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred by row."""
-        raise NotImplementedError
 
     def predict_proba(self, x: ArrayLike) -> Array:
         """Probabilities (N, C)."""
@@ -149,13 +149,6 @@ def centred(logits: Array) -> Array:
 def log_of(p: Array) -> Array:
     """Centred logits of probabilities (N, C); zeros count as 1e-12, so that they stay finite."""
     return centred(np.log(np.maximum(p, SMALLEST)))
-
-
-def unit_rows(x: ArrayLike) -> Array:
-    """Rows (…, D) divided by their length; a row of zeros stays."""
-    rows = np.asarray(x, dtype=np.float64)
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0.0, lengths, 1.0))
 
 
 def accuracy(logits: Array, targets: Labels) -> float:

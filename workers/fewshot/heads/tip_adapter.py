@@ -18,10 +18,10 @@ from workers.fewshot.heads.protocol import (
     centred,
     checked,
     held_out,
-    unit_rows,
 )
 from workers.fewshot.heads.zero_shot import checked_texts, unit_features
 from workers.kit import UserError
+from workers.statistics.vectors import unit_rows
 
 ALPHA, BETA = 1.0, 5.5
 

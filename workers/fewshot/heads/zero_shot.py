@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from workers.fewshot.heads.protocol import Array, BaseHead, ClassTexts, Validation, centred, unit_rows
+from workers.fewshot.heads.protocol import Array, BaseHead, ClassTexts, Validation, centred
 from workers.kit import UserError
+from workers.statistics.vectors import unit_rows
 
 
 def unit_features(x: ArrayLike, texts: ClassTexts) -> Array:

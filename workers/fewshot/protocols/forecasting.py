@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from workers.fewshot.protocol_entries import ForecastingSpec
-from workers.fewshot.protocols.windows import Plan, Windows, plan_for, split_windows, standardised
+from workers.fewshot.protocols.windows import TRAIN_SHARE, Plan, Windows, plan_for, split_windows, standardised
 from workers.kit import Context, Outcome, Score, Table, UserError
 from workers.sources.features import opened_dataset, opened_encoder
 from workers.sources.protocols import DEFAULT_READING, Encoder
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 PENALTIES = tuple(10.0**power for power in range(-4, 7))
 MOST_WINDOWS = 4000
 FEWEST_CLUSTERS = 10
+KEPT_DRAWS = 100  # of the bootstrap, for the mean over horizons and for pairs of models
 BATCH = 64
 CONVENTION = {
     "split": "the first 70% of every series to train, 10% to validate, the last 20% to foretell",
@@ -136,7 +137,7 @@ def forecasts_at(
     """Every method's forecasts of the test windows, (W, horizon) by name, and the windows."""
     train, validation, test = split_windows(rows, context=plan.context, horizon=horizon, share=share)
     parts = (_thinned(train, MOST_WINDOWS), _thinned(validation, MOST_WINDOWS), _thinned(test, MOST_WINDOWS))
-    season = season_of(rows[:, : int(rows.shape[1] * 0.7)], plan.context)
+    season = season_of(rows[:, : int(rows.shape[1] * TRAIN_SHARE)], plan.context)
     found = baselines(parts[2], season=season)
     if isinstance(encoder, Forecaster):
         found["zero_shot"] = _forecast(encoder, parts[2].contexts, horizon, pause)
@@ -234,7 +235,7 @@ def _score(metric: str, name: str, losses: Array, weights: Array, kind: str) -> 
         high=float(high),
         interval=kind,
         head=name,
-        replicates=tuple(float(value) for value in draws[:100]),
+        replicates=tuple(float(value) for value in draws[:KEPT_DRAWS]),
     )
 
 

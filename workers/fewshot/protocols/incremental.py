@@ -15,7 +15,6 @@ from workers.fewshot.protocols.incremental_heads import StageHead, head_named
 from workers.fewshot.splits import stratified_split
 from workers.kit import Context, Outcome, Score, Table, UserError
 from workers.sources.features import features_of
-from workers.sources.store import Features
 from workers.statistics.bootstrap import bootstrap_weights
 from workers.statistics.intervals import combined_interval
 
@@ -152,6 +151,7 @@ def run(spec: IncrementalSpec, context: Context) -> Outcome:
                 head = head_named(name, seed=seed, projection=spec.projection)
                 stages = stages_of(class_order(len(present), seed), increment)
                 runs.setdefault(name, []).append(staged(head, x_train, y_train, x_test, y_test, stages, pause))
+    names = [features.classes[c] for c in present]
     scores = [score for name, found in runs.items() for score in _scores(name, found, ones, weights)]
     return Outcome(
         summary={
@@ -163,7 +163,9 @@ def run(spec: IncrementalSpec, context: Context) -> Outcome:
             "sentence": _sentence(scores, spec.heads, len(present), increment),
         },
         scores=tuple(scores),
-        tables={"stages": _stage_table(runs, spec, ones, weights, features, present)},
+        tables={
+            "stages": _stage_table(runs, spec.orders, increment, ones, weights, names),
+        },
         provenance={
             **CONVENTION,
             "split": split.convention,
@@ -209,33 +211,21 @@ def _scores(name: str, found: Sequence[Run], ones: Array, weights: Array) -> lis
 
 def _stage_table(
     runs: dict[str, list[Run]],
-    spec: IncrementalSpec,
+    orders: Sequence[int],
+    increment: int,
     ones: Array,
     weights: Array,
-    features: Features,
-    present: Rows,
+    classes: Sequence[str],
 ) -> Table:
     rows: list[list[object]] = []
     for name, found in runs.items():
-        for seed, one in zip(spec.orders, found, strict=True):
+        for seed, one in zip(orders, found, strict=True):
             values = stage_accuracies(one, ones)[:, 0]
             low, high = np.nanquantile(stage_accuracies(one, weights), (0.025, 0.975), axis=1)
-            increment = spec.increment or max(1, len(present) // 10)
-            for number, classes in enumerate(stages_of(class_order(len(present), seed), increment)):
-                seen = min((number + 1) * increment, len(present))
-                names = ", ".join(features.classes[present[c]] for c in classes[:8])
-                rows.append(
-                    [
-                        name,
-                        seed,
-                        number + 1,
-                        seen,
-                        float(values[number]),
-                        float(low[number]),
-                        float(high[number]),
-                        names,
-                    ]
-                )
+            for number, new in enumerate(stages_of(class_order(len(classes), seed), increment)):
+                seen = min((number + 1) * increment, len(classes))
+                numbers = (float(values[number]), float(low[number]), float(high[number]))
+                rows.append([name, seed, number + 1, seen, *numbers, ", ".join(classes[c] for c in new[:8])])
     return Table(
         columns=("head", "order", "stage", "classes_seen", "accuracy", "low", "high", "new_classes"), rows=rows
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.kit import UserError, generator_for
+from workers.statistics.vectors import unit_rows
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -37,7 +38,7 @@ class ClassMeans:
 
     def learn(self, x: Array, y: Rows) -> None:
         """Keep one mean a class."""
-        rows = _units(x) if self._kind == "normalised_class_mean" else x
+        rows = unit_rows(x) if self._kind == "normalised_class_mean" else x
         for c in np.unique(y):
             self._classes.append(int(c))
             self._means.append(rows[y == c].mean(axis=0))
@@ -46,10 +47,10 @@ class ClassMeans:
         """The class of the nearest mean, the first of equals."""
         means = np.array(self._means)
         if self._kind == "cosine_class_mean":
-            closeness = _units(x) @ _units(means).T
+            closeness = unit_rows(x) @ unit_rows(means).T
         else:
             if self._kind == "normalised_class_mean":
-                x, means = _units(x), _units(means)
+                x, means = unit_rows(x), unit_rows(means)
             closeness = 2 * x @ means.T - (means**2).sum(axis=1)
         best: Rows = closeness.argmax(axis=1)
         return np.asarray(np.array(self._classes, dtype=np.int64)[best])
@@ -153,11 +154,6 @@ class RandomProjection:
             raise ValueError("nothing was learned")
         best: Rows = (self._hidden(x) @ self._weights).argmax(axis=1)
         return np.asarray(np.array(self._classes, dtype=np.int64)[best])
-
-
-def _units(x: Array) -> Array:
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.where(length > 0, length, 1.0))
 
 
 def head_named(name: str, *, seed: int, projection: int) -> StageHead:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from workers.fewshot.protocol_entries import LayerGridSpec
-from workers.fewshot.protocols.retrieval import mean_with_interval, query_scores, unit_rows
+from workers.fewshot.protocols.retrieval import mean_with_interval, query_scores
 from workers.fewshot.shots import Shots, sample_shots
 from workers.fewshot.splits import Split, stratified_split
 from workers.kit import Context, Outcome, Score, Table, UserError
@@ -22,6 +22,7 @@ from workers.sources.store import Features
 from workers.statistics.bootstrap import bootstrap_weights
 from workers.statistics.intervals import combined_interval
 from workers.statistics.paired import Difference, combined_difference, holm_corrected
+from workers.statistics.vectors import unit_rows
 
 Array = NDArray[np.float64]
 PENULTIMATE = "penultimate"
@@ -184,7 +185,6 @@ def _cells_of(layer: str, features: Features, spec: LayerGridSpec, context: Cont
             if np.isfinite(asked).any()
             else (None, None, None),
         }
-        context.checkpoint(0, 1, f"{layer}, {d} dimensions")
     return found
 
 

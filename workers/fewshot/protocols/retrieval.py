@@ -14,6 +14,7 @@ from workers.fewshot.protocol_entries import RetrievalSpec
 from workers.kit import Artifact, Context, Outcome, Score, UserError
 from workers.sources.features import features_of
 from workers.statistics.bootstrap import bootstrap_weights
+from workers.statistics.vectors import unit_rows
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -24,12 +25,6 @@ CONVENTION = (
     "every row is a query against all other rows, those of its own group left out; relevant are the rows of its class; "
     "cosine similarity, ties in the order of the rows; queries without a relevant row do not count"
 )
-
-
-def unit_rows(x: Array) -> Array:
-    """The rows of x (N, D) divided by their length; a row of zeros stays zero."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.where(length > 0, length, 1.0))
 
 
 def top_rows(similarity: Array, k: int) -> Rows:
