@@ -74,7 +74,7 @@ def large_features() -> None:
         for start in range(0, ROWS, 1000):
             noise = draw.standard_normal((1000, DIMENSIONS), dtype=np.float32)
             writer.append(0.05 * means[labels[start : start + 1000]] + noise)
-        writer.commit({"layer": "synthetic", "encoding_seconds": 0.0})
+        writer.commit({"layer": "synthetic", "encoding_seconds": 0.0, "copied_rows": 0})
 
 
 def large_checkpoint(folder: Path) -> None:
