@@ -12,7 +12,7 @@ from hubapp.jobs.visibility import Person
 from hubapp.results.models import Score
 from hubapp.results.selectors import outcome_list, score_json
 from workers.kit import HEADS, UserError
-from workers.statistics.metric_names import METRIC_TITLES
+from workers.statistics.metric_names import LOWER_IS_BETTER, METRIC_TITLES, METRIC_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,8 @@ class Curves:
         return (
             f"{self.metrics[self.metric]} of the head “{self.heads[self.head]}” on frozen features of {count} "
             f"model{'' if count == 1 else 's'}, over labels per class of {self.dataset.title}: "
-            "mean over the replicates, with 95% intervals."
+            f"{METRIC_WORDS[self.metric]}{'; lower is better' if self.metric in LOWER_IS_BETTER else ''}. "
+            "Mean over the replicates, with 95% intervals."
         )
 
     @property
@@ -110,7 +111,10 @@ def curves_of(dataset: Dataset, *, query: QueryDict, user: Person = None) -> Cur
             curves.append(Curve(model=model, head=head, points=points))
     # Named models keep the order in which they were named, so that colours agree from chart to chart; else best first.
     order = {slug: place for place, slug in enumerate(chosen)}
-    curves.sort(key=lambda curve: (order.get(curve.model.slug, 0), -(curve.points[-1].value or 0.0), curve.model.slug))
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    curves.sort(
+        key=lambda curve: (order.get(curve.model.slug, 0), sign * (curve.points[-1].value or 0.0), curve.model.slug)
+    )
     shots = sorted(
         {point.shots for curve in curves for point in curve.points if point.shots is not None}, key=_last_if_all
     )
