@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from django.db.models import Count
 from django.http import QueryDict
 
 from hubapp.catalog.models import Dataset, DatasetRevision, Model
@@ -79,8 +80,16 @@ def models_measured(revision: DatasetRevision, user: Person) -> list[Model]:
     return sorted(rows, key=lambda one: (one.title.lower(), one.slug))
 
 
+def _most_measured(datasets: Sequence[Dataset], user: Person) -> Dataset | None:
+    """The data set that most models were measured on, the first of equals; None where there is none."""
+    measured = outcomes_visible_to(user).filter(kind__in=READING_KINDS, archived_at__isnull=True)
+    counted = measured.values_list("dataset_revision").annotate(models=Count("revision", distinct=True)).order_by()
+    models = dict(counted)
+    return max(datasets, key=lambda one: models.get(one.current_revision_id, 0), default=None)
+
+
 def choice_of(query: QueryDict, user: Person) -> Choice:
-    """What the address names by `?dataset=` and `?models=`; without a data set the first one is offered.
+    """What the address names by `?dataset=` and `?models=`; without a data set, that of most models.
 
     Raises UserError for a data set or a model that is not among the measured ones, and for more than eight models.
     """
@@ -90,7 +99,7 @@ def choice_of(query: QueryDict, user: Person) -> Choice:
     if slug and dataset is None:
         known = ", ".join(one.slug for one in datasets[:10]) or "none yet"
         raise UserError(f"No model was measured on a data set {slug[:80]!r}. Measured: {known}.", field="dataset")
-    dataset = dataset or (datasets[0] if datasets else None)
+    dataset = dataset or _most_measured(datasets, user)
     offered = models_measured(dataset.current_revision, user) if dataset and dataset.current_revision else []
     wanted = list(dict.fromkeys(slugs_compared(query)))
     if len(wanted) > MOST:

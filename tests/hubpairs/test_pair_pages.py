@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
+from hubapp.catalog.importing import dataset_import
 from hubapp.catalog.models import Dataset, DatasetRevision, Model
 from hubapp.jobs.models import Job
 from hubapp.results.models import Outcome
@@ -48,6 +49,24 @@ def test_models_are_offered_and_two_have_to_be_ticked(client: Client, hub: Hub) 
         assert f'value="{slug}"' in text
     assert 'value="new"' not in text
     assert "Tick two models or more" in text
+
+
+def test_the_data_set_of_most_models_is_offered_first(client: Client, hub: Hub) -> None:
+    thin = dataset_import(slug="a-thin-one", title="A thin one", source="digits", facts={"modality": "image"})
+    outcome = hub.outcomes["pixels", "fewshot"]
+    job = Job.objects.create(
+        kind="fewshot",
+        digest="thin",
+        status=Job.Status.SUCCEEDED,
+        finished_at=timezone.now(),
+        revision=outcome.revision,
+    )
+    Outcome.objects.create(
+        job=job, kind="fewshot", revision=outcome.revision, dataset_revision=thin.dataset.current_revision
+    )
+    text = client.get("/pairs/").content.decode()
+    assert text.index('value="a-thin-one"') < text.index('value="digits"'), "the list is by title"
+    assert 'value="copies"' in text, "the models are those of the data set that has more of them"
 
 
 def test_before_the_job_there_is_a_button_and_then_the_job(client: Client, hub: Hub, alice: Any) -> None:
