@@ -12,6 +12,7 @@ import numpy.typing as npt
 from workers.kit import Context, DatasetRef, ModelRef, UserError, generator_for
 from workers.sources.features import features_of
 from workers.sources.store import Features
+from workers.statistics.halves import half_samples
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -20,18 +21,13 @@ FEWEST = 8
 
 
 def halves_of(labels: npt.NDArray[np.int64], *, count: int, seed: int) -> Halves:
-    """`count` stratified halves of the rows, drawn without replacement: (N, count) of True where a row is in the half.
+    """`half_samples` as columns: (N, count) of True where a row is in the half.
 
-    A class of odd size gives its extra row at random. Rows are never drawn twice: a doubled row is its own neighbour,
-    and likeness that no data holds.
+    Rows are never drawn twice: a doubled row is its own neighbour, and likeness that no data holds.
     """
     halves = np.zeros((len(labels), count), dtype=np.bool_)
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    for number in range(count):
-        generator = generator_for(seed, "halves", number)
-        for rows in members:
-            size = len(rows) // 2 + int(len(rows) % 2 and generator.random() < 0.5)
-            halves[generator.permutation(rows)[:size], number] = True
+    for number, rows in enumerate(half_samples(labels, count=count, revision="", seed=seed)):
+        halves[rows, number] = True
     return halves
 
 

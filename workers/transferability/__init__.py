@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from workers.kit import METRICS
 
 if TYPE_CHECKING:
+    from workers.statistics.halves import half_samples as half_samples
     from workers.transferability.feature_pass import FeaturePass as FeaturePass
-    from workers.transferability.halves import half_samples as half_samples
     from workers.transferability.scoring import score as score
 
 _HOMES = {
     "FeaturePass": "workers.transferability.feature_pass",
-    "half_samples": "workers.transferability.halves",
+    "half_samples": "workers.statistics.halves",
     "score": "workers.transferability.scoring",
 }
 __all__ = ["METRICS", "FeaturePass", "half_samples", "score"]

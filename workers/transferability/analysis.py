@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from workers.kit import METRICS, Context, MetricEntry, Outcome, Score, UserError, seed_for
 from workers.sources.features import Features, features_of
+from workers.statistics.halves import half_samples
 from workers.transferability.entries import TASK_WORDS, TransferabilitySpec
 from workers.transferability.feature_pass import FeaturePass
 from workers.transferability.feature_sums import LARGEST_HELD, pass_over
-from workers.transferability.halves import half_samples
 from workers.transferability.intervals import IN_WORDS, bootstrap_means, half_width_of, score_with_interval
 from workers.transferability.pass_metric import PassMetric
 from workers.transferability.probabilities import source_probabilities
