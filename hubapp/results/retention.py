@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from hubapp.catalog.uploads.services import uploads_forget
 from hubapp.jobs.models import Job
 from hubapp.jobs.services import log_delete_old
 from hubapp.results.entries import RetentionSpec
@@ -28,7 +29,7 @@ DAY_SECONDS = 86_400
 def run(spec: RetentionSpec, context: Context) -> Outcome:
     """Delete old log lines, unnamed files, folders of ended runs, unfinished features and unused results of layers.
 
-    Finished features go only above their budget.
+    Uploads that nobody accepted go as well; finished features only above their budget.
     """
     context.checkpoint(0, 4, "log lines")
     lines = log_delete_old(days=spec.log_days)
@@ -38,6 +39,7 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
     for batch in _batches(settings.FILES_DIR / ARTIFACTS, before):
         files += orphans_delete(batch)
         context.checkpoint(1, 4, f"{files} files deleted")
+    uploads = uploads_forget(days=spec.upload_days)
     context.checkpoint(2, 4, "folders of ended runs")
     folders = workdirs_delete(before)
     folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
@@ -48,11 +50,13 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
     marks_renew()
     context.checkpoint(4, 4)
     sentence = f"{lines} log lines, {files} files and {folders} folders deleted."
+    if uploads:
+        sentence += f" {uploads} uploads that nobody accepted in {spec.upload_days} days went."
     if features:
         freed = sum(entry.size_bytes for entry in features) / GIGABYTE
         sentence += f" Above the budget, {len(features)} of the stored features went: {freed:.1f} GB."
     context.log(sentence)
-    summary = {"log_lines": lines, "files": files, "folders": folders, "features": len(features)}
+    summary = {"log_lines": lines, "files": files, "folders": folders, "features": len(features), "uploads": uploads}
     return Outcome(summary={**summary, "sentence": sentence})
 
 

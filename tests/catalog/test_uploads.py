@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from hubapp.catalog.models import Dataset, Upload
 from hubapp.catalog.selectors import dataset_ref
 from hubapp.catalog.services import dataset_delete
 from hubapp.catalog.uploads import storing
+from hubapp.catalog.uploads.services import uploads_forget
 from hubapp.catalog.uploads.storing import Incoming, safe_name
 from hubapp.execution import runner
 from hubapp.jobs.models import Job
@@ -166,6 +169,19 @@ def test_what_is_discarded_is_not_checked(client: Client, bring: Bring, files_di
     act(client, upload, "discard")
     assert Job.objects.get(kind="dataset_check").status == "cancelled"
     assert nothing_is_left(files_dir)
+
+
+def test_what_nobody_accepted_goes_in_time(client: Client, bring: Bring, files_dir: Path) -> None:
+    kept = checked(uploaded(bring(("a.csv", FLOWERS.encode()))))
+    act(client, kept, "accept")
+    waits, corrected = (checked(uploaded(bring((f"{n}.csv", f"{FLOWERS}{n},1,iris\n".encode())))) for n in ("7", "8"))
+    Upload.objects.update(created_at=timezone.now() - timedelta(days=31))
+    Upload.objects.filter(pk=waits.pk).update(checked_at=timezone.now() - timedelta(days=31))
+    assert uploads_forget(days=30) == 1
+    assert set(Upload.objects.values_list("pk", flat=True)) == {kept.pk, corrected.pk}
+    assert not (files_dir / waits.folder).exists()
+    assert (files_dir / kept.folder).exists()
+    assert uploads_forget(days=30) == 0
 
 
 def test_another_file_makes_a_revision_that_says_what_changed(client: Client, bring: Bring) -> None:

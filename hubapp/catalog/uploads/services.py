@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.utils import timezone
 
 from hubapp.catalog.dataset_names import free_slug
 from hubapp.catalog.importing import ImportFile, dataset_import, dataset_revision_digest
@@ -204,11 +207,24 @@ def upload_discard(upload: Upload) -> None:
 
     Raises UserError if it was accepted.
     """
-    _refuse_accepted(upload)
-    folder, ids = upload.folder, upload.ids_location
     with transaction.atomic():
-        upload.delete()
+        locked = Upload.objects.select_for_update().get(pk=upload.pk)
+        _refuse_accepted(locked)
+        folder, ids = locked.folder, locked.ids_location
+        locked.delete()
         transaction.on_commit(lambda: _files_remove(folder, ids))
+
+
+def uploads_forget(*, days: int) -> int:
+    """Discard the uploads that nobody accepted, begun and last checked more than `days` ago; returns how many."""
+    before = timezone.now() - timedelta(days=days)
+    waiting = Upload.objects.filter(created_at__lt=before).exclude(status=Upload.Status.ACCEPTED)
+    count = 0
+    for upload in waiting.exclude(checked_at__gte=before):
+        with contextlib.suppress(UserError, Upload.DoesNotExist):  # accepted or discarded by somebody meanwhile
+            upload_discard(upload)
+            count += 1
+    return count
 
 
 def _files_remove(folder: str, ids: str) -> None:
