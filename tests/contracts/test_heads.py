@@ -140,6 +140,15 @@ def test_the_order_of_rows_and_the_names_of_classes_do_not_matter(entry):
         assert np.array_equal(fitted(entry, x, renamed).predict_proba(x), plain)
 
 
+def test_what_was_chosen_can_be_fitted_again_without_choosing(entry):
+    x, y = blobs(entry, 0, classes=3, rows=30, spread=2.0)
+    chosen = fitted(entry, x, y, validation=blobs(entry, 1, classes=3, rows=30, spread=2.0), classes=3)
+    again = fitted(entry, x, y, classes=3, **chosen.settings())
+    assert again.decision(x) == pytest.approx(chosen.decision(x), abs=1e-5)
+    assert set(chosen.settings()) <= set(entry.params.model_fields)
+    assert bool(chosen.settings()) == bool(chosen.choice and "shrinkage" not in chosen.choice)
+
+
 def test_validation_rows_are_never_trained_on(entry):
     """Validation labels may change the chosen setting, so with one setting to choose from nothing may change."""
     x, y = blobs(entry, 0, classes=3, rows=30)

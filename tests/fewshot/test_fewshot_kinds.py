@@ -11,6 +11,7 @@ from tests.fewshot.letter_tower import LetterTower
 from tests.fewshot.made_contexts import by_key, context_with
 from workers.fewshot.analysis import run
 from workers.fewshot.entries import FewshotSpec
+from workers.fewshot.heads.ridge import RidgeHead
 from workers.fewshot.manifests import manifest_from_json
 from workers.fewshot.plan import checked_features
 from workers.fewshot.reading import read_for_heads
@@ -145,7 +146,25 @@ def test_other_protocols_draw_by_their_own_rule(digits, protocol, shots, replica
     assert len(shown) == len(rows) * (replicates or 1)
     assert all(len(one["digest"]) == 64 for one in shown)
     assert outcome.provenance["shots"]
-    assert ("as published it would be" in outcome.provenance["final_fit"]) == (protocol in ("elevater", "vtab"))
+    assert ("validation shots together" in outcome.provenance["final_fit"]) == (protocol in ("elevater", "vtab"))
+
+
+@pytest.mark.parametrize(("protocol", "k"), [("elevater", 5), ("elevater", 1), ("vtab", 100), ("ehrshot", 5)])
+def test_elevater_and_vtab_fit_what_was_chosen_again_on_training_and_validation_rows(digits, protocol, k):
+    x, y = digits[0].astype(np.float32), digits[1]
+    context = context_with(x, y)
+    spec = FewshotSpec(protocol=protocol, shots=(k,), replicates=2, heads=("ridge",), metrics=("accuracy",))
+    outcome = run(spec, context)
+    choices = [row[4] for row in outcome.tables["fits"].rows]
+    with np.load(context.workdir / "predictions.npz") as kept:
+        for r, choice in enumerate(choices):
+            train, validation = kept[f"k{k}.train_row_ids"][r], kept[f"k{k}.validation_row_ids"][r]
+            once = RidgeHead().fit(x[train], y[train], validation=(x[validation], y[validation]))
+            assert choice == once.choice
+            rows = np.concatenate([train, validation]) if (protocol, k) in {("elevater", 5), ("vtab", 100)} else train
+            lone = RidgeHead(lambdas=(once.penalty,), sharpness=(once.factor,)).fit(x[rows], y[rows])
+            logits = kept[f"ridge.k{k}.logits"][r]
+            assert logits == pytest.approx(lone.decision(x[kept["test_row_ids"]]), abs=1e-4)
 
 
 def test_a_draw_of_one_class_is_refused_before_anything_runs():

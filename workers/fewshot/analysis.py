@@ -29,10 +29,10 @@ MANIFEST = "manifest.json"
 OWN_DRAWS = "one fit: the head's own draws are not in the interval"
 FINAL_FITS = {
     "train": "the training shots, as published",
-    "train and validation": "the training shots alone; as published it would be training and validation shots together",
+    "train and validation": "training and validation shots together, with what was chosen by the latter, as published",
 }
 CONVENTIONS = {
-    "validation": "chooses settings only; heads are fitted on the training shots alone",
+    "validation": "chooses settings; see final_fit for what heads are fitted on",
     "value": "mean over replicates",
     "interval": (
         "variance = s² / R of the replicates (ddof 1) + bootstrap variance of their mean over the test rows (ddof 1), "

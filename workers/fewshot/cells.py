@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,17 +33,18 @@ class HeadMaker:
     takes_seed: bool
     texts: ClassTexts | None = None
 
-    def make(self, *, seed: int) -> Head:
-        """A new head, unfitted."""
-        head: Head = self.entry.load()(**self.arguments(seed), **({} if self.texts is None else {"texts": self.texts}))
+    def make(self, *, seed: int, **settings: Any) -> Head:
+        """A new head, unfitted; `settings` go before its own parameters."""
+        texts = {} if self.texts is None else {"texts": self.texts}
+        head: Head = self.entry.load()(**{**self.arguments(seed), **settings}, **texts)
         return head
 
     def arguments(self, seed: int) -> dict[str, Any]:
         """What the constructor is given beside the texts; JSON values."""
         return {**self.params, **({"seed": seed} if self.takes_seed else {})}
 
-    def key(self, *, features: str, rows: str, seed: int, version: str) -> str:
-        """The name of a cell of this head in the store."""
+    def key(self, *, features: str, rows: str, seed: int, version: str, refits: bool = False) -> str:
+        """The name of a cell of this head in the store; `refits` as `fit_cell` is told."""
         texts = ""
         if self.texts is not None:
             texts = rows_digest(np.asarray(self.texts.embeddings), np.array(self.texts.logit_scale))
@@ -52,7 +53,7 @@ class HeadMaker:
             rows=rows,
             head=self.entry.name,
             head_version=self.entry.version,
-            params=self.arguments(seed),
+            params={**self.arguments(seed), **({"final_fit": "train and validation"} if refits else {})},
             texts=texts,
             version=version,
         )
@@ -79,16 +80,22 @@ def fit_cell(
     validation: tuple[Array, Rows],
     test: Iterable[Array],
     classes: int,
+    remake: Callable[..., Head] | None = None,
 ) -> Cell:
     """Fit on the shots, choose on the validation shots (if there are any), and keep the logits of the test rows.
 
     Labels are 0..classes−1; `test` gives the test rows part by part. A class that no training row has gets the log-odds
-    `UNSEEN` everywhere.
+    `UNSEEN` everywhere. With `remake`, which makes a head from settings, the one that was chosen is fitted again on
+    training and validation rows together, as ELEVATER and VTAB do.
     """
     fitted = head.fit(*train, validation=validation if len(validation[1]) else None)
+    choice = fitted.choice
+    if remake is not None and len(validation[1]):
+        both = [np.concatenate(parts) for parts in zip(train, validation, strict=True)]
+        fitted = remake(**fitted.settings()).fit(*both)
     return Cell(
         logits=np.concatenate([over_all_classes(fitted.decision(part), fitted.classes, classes) for part in test]),
-        choice=fitted.choice,
+        choice=choice,
         converged=bool(fitted.converged),
     )
 

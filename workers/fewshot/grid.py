@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from workers.fewshot.cells import HeadMaker, fit_cell
 from workers.fewshot.plan import Plan, SubTask
-from workers.fewshot.shots import ALL
+from workers.fewshot.shots import ALL, protocol_named
 from workers.kit import Context
 from workers.sources.cell_store import Cell, CellStore, rows_digest
 from workers.sources.store import Features
@@ -112,6 +113,7 @@ def run_grid(
     inputs  by head name
     """
     store = CellStore(context.store_dir)
+    protocol = protocol_named(plan.manifest.protocol)
     grid = Grid(seconds=dict.fromkeys((maker.entry.name for maker in makers), 0.0))
     done = 0
     with threadpool_limits(1):
@@ -127,11 +129,13 @@ def run_grid(
                         continue
                     begun = time.monotonic()
                     read = inputs[name]
+                    refits = k is not None and protocol.refits_at(k)
                     key = maker.key(
                         features=read.digest,
                         rows=_rows_digest(plan, task, draw),
                         seed=seed + draw.replicate,
                         version=version,
+                        refits=refits,
                     )
                     cell = store.get(key)
                     if cell is None:
@@ -141,6 +145,7 @@ def run_grid(
                             validation=(read.rows(draw.validation), task.labels[draw.validation]),
                             test=pooled[name] if name in pooled else read.parts(plan.test),
                             classes=len(task.classes),
+                            remake=partial(maker.make, seed=seed + draw.replicate) if refits else None,
                         )
                         store.put(key, cell)
                         grid.computed += 1

@@ -76,6 +76,11 @@ class ShotProtocol:
     validation_from: Literal["pool", "train", "none"] = "pool"
     final_fit: Literal["train", "train and validation"] = "train"
 
+    def refits_at(self, k: int) -> bool:
+        """Whether the published code fits the chosen head again on training and validation rows; k as it counts."""
+        # ELEVATER's one shot has its second row for the choice alone.
+        return self.final_fit == "train and validation" and not (self.name == "elevater" and k == 1)
+
     def seed_words(self) -> str:
         """The seeds of the published runs, in words."""
         last = self.seed + self.replicates - 1

@@ -15,6 +15,7 @@ from workers.fewshot.heads.logistic import auroc
 from workers.fewshot.heads.protocol import Array, BaseHead, Labels, Validation, centred, checked, held_out, order_of
 
 DEFAULTS = BoostedTreesParams()
+LISTS = ("learning_rates", "max_depths", "num_leaves")
 T = TypeVar("T")
 Setting = tuple[float, int, int]  # learning rate, largest depth, leaves
 
@@ -105,6 +106,10 @@ class BoostedTreesHead(BaseHead):
             return np.empty((0, len(self.classes)))
         raw = np.asarray(booster.predict(rows, raw_score=True, num_threads=1))
         return np.stack([-0.5 * raw, 0.5 * raw], axis=1) if raw.ndim == 1 else centred(raw)
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen learning rate, depth and number of leaves."""
+        return dict(zip(LISTS, ((one,) for one in self.setting), strict=True))
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): the sums of the trees, centred."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,6 +41,10 @@ class CosineClassMeanHead(BaseHead):
 
     def _cosines(self, x: ArrayLike) -> Array:
         return np.asarray(unit_rows(x) @ self.means.T)
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen factor."""
+        return {"sharpness": (self.factor,)}
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): the factor times the cosines, centred."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,6 +95,10 @@ class LogisticHead(BaseHead):
         self._solution = solution
         self.coefficients, self.intercepts = solution.coefficients, solution.intercepts
         self.converged = solution.converged
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen C."""
+        return {"c_grid": (self.c,)}
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred by row."""

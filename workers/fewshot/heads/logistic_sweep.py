@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,6 +81,10 @@ class LogisticSweepHead(BaseHead):
             else:
                 high, best = 0.5 * (low + high), left
         return best
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen C, without a search around it."""
+        return {"coarse": (self.c,), "halvings": 0}
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred by row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -88,6 +89,10 @@ class MomentsHead(BaseHead):
         """What ridge regression reads, (N, D + p (p + 1)/2)."""
         parts = zip(self._moments(np.asarray(x)), self._middles, self._lengths, strict=True)
         return np.hstack([(part - middle) / length for part, middle, length in parts])
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen λ and factor."""
+        return self._ridge.settings()
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,6 +86,10 @@ class NearestNeighboursHead(BaseHead):
             votes = votes.reshape(len(rows), -1)
             found[k] = votes / votes.sum(axis=1, keepdims=True)
         return found
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen k."""
+        return {"neighbours": (self.k,)}
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): logarithms of the shares, centred; a share of 0 counts as 1e-12."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,6 +75,9 @@ class Head(Protocol):
     def predict_proba(self, x: ArrayLike) -> Array:
         """Probabilities (N, C); rows sum to one."""
 
+    def settings(self) -> dict[str, Any]:
+        """What `fit` chose, as arguments for a constructor that has nothing left to choose; {} if it chose nothing."""
+
 
 class BaseHead(ABC):
     """The part of a head that all share; a head adds `fit` and `decision`."""
@@ -90,6 +93,10 @@ class BaseHead(ABC):
     def predict_proba(self, x: ArrayLike) -> Array:
         """Probabilities (N, C)."""
         return softmax(self.decision(x))
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing was chosen."""
+        return {}
 
 
 def _checked_labels(features: Tokens, y: ArrayLike) -> Labels:

@@ -83,6 +83,10 @@ class RandomForestHead(BaseHead):
                 found[count] = total / count
         return [found[count] for count in self._trees]
 
+    def settings(self) -> dict[str, Any]:
+        """The chosen depth and number of trees."""
+        return {"max_depths": (self.depth,), "trees": (self.trees,)}
+
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): logarithms of the mean shares, centred; a share of 0 counts as 1e-12."""
         rows = np.asarray(x, dtype=np.float32)

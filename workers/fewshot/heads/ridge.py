@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -119,6 +120,10 @@ class RidgeHead(BaseHead):
     def _middle(self) -> tuple[Array, Array]:
         self.middle, self.level = self._path.middle, self._path.level
         return self.middle, self.level
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen λ and factor."""
+        return {"lambdas": (self.penalty,), "sharpness": (self.factor,)}
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): the factor times the fitted values, centred."""

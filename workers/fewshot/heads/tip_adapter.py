@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,8 +31,9 @@ class TipAdapterHead(BaseHead):
     """Logits scale · f W + α exp(−β (1 − f F)) L: W the class texts, F the labelled rows, L their one-hot labels.
 
     Zhang et al., ECCV 2022, equations 4 to 6. α and β are the pair with the highest accuracy on the validation rows,
-    the first of equals (α outer); without validation rows 1 and 5.5, the paper's. Nothing is ever chosen on test rows,
-    where the authors' fine-tuned variant picks its epoch. Their ten augmented views are one here: features are cached.
+    the first of equals (α outer); without validation rows 1 and 5.5, the paper's, or the middle of a list that has
+    them not. Nothing is ever chosen on test rows, where the authors' fine-tuned variant picks its epoch. Their ten
+    augmented views are one here: features are cached.
     """
 
     def __init__(self, *, texts: ClassTexts, alphas: Sequence[float] = ALPHAS, betas: Sequence[float] = BETAS) -> None:
@@ -49,7 +51,8 @@ class TipAdapterHead(BaseHead):
         self._keys = unit_rows(features)
         self._values = (labels[:, None] == self.classes[None, :]).astype(np.float64)
         rows = held_out(validation, self.classes)
-        self.alpha, self.beta = ALPHA, BETA
+        self.alpha = ALPHA if ALPHA in self.alphas else self.alphas[len(self.alphas) // 2]
+        self.beta = BETA if BETA in self.betas else self.betas[len(self.betas) // 2]
         if rows is not None:
             self._choose(unit_features(rows[0], self.texts), rows[1])
         self.choice = f"α = {self.alpha:g}, β = {self.beta:g}"
@@ -67,6 +70,10 @@ class TipAdapterHead(BaseHead):
 
     def _zero_shot(self, rows: Array) -> Array:
         return np.asarray(self.texts.logit_scale * rows @ self.texts.embeddings.T)
+
+    def settings(self) -> dict[str, Any]:
+        """The chosen α and β."""
+        return {"alphas": (self.alpha,), "betas": (self.beta,)}
 
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C), centred."""
