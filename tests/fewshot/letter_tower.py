@@ -12,6 +12,7 @@ class LetterTower:
 
     layers = ()
     source_classes = ()
+    is_any_size = False
     logit_scale = 20.0
 
     def shape(self, items, *, image_size=0):
@@ -37,6 +38,7 @@ class SilentTower:
 
     layers = ()
     source_classes = ()
+    is_any_size = False
 
 
 def open_silent(model, *, device, threads=1, reading=DEFAULT_READING):

@@ -15,7 +15,8 @@ from timm.data import create_transform, resolve_data_config
 
 from tests.sources.demo_refs import model_ref
 from tests.sources.tiny_models import IMAGES, close, opened, ref
-from workers.kit import UserError
+from workers.kit import DatasetRef, LocalContext, UserError, canonical_json
+from workers.sources.features import features_of
 from workers.sources.protocols import Reading
 
 CLASSES = 7
@@ -91,6 +92,43 @@ def test_a_convolutional_timm_model_takes_another_size_and_none_else(tmp_path: P
     found = encoder.encode(mixed).features
     for one, row in zip(mixed, found, strict=True):
         close(encoder.encode([one]).features[0], row)
+
+
+def test_pictures_of_several_sizes_reach_a_model_as_they_are(tmp_path: Path) -> None:
+    """Features of a folder equal timm's own transform of each file; a side that is asked for comes first."""
+    (tmp_path / "model").mkdir()
+    model = timm_folder(
+        tmp_path / "model", "resnet18", model_args={"layers": [1, 1, 1, 1], "channels": [8, 16, 24, 32]}
+    )
+    draw = np.random.default_rng(0)
+    for number, size in enumerate([(300, 260), (40, 90), (64, 64), (33, 500), (224, 224), (500, 400)]):
+        place = tmp_path / "data" / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(place)
+
+    def features(**config: Any) -> Any:
+        dataset = DatasetRef(
+            name="d", revision=canonical_json(config), source="image_folder", location=str(tmp_path / "data"),
+            modality="image", config=config, rows=6, classes=("a", "b"),
+        )  # fmt: skip
+        return features_of(
+            LocalContext(model=ref(tmp_path / "model", "timm"), dataset=dataset, store_dir=tmp_path / "store")
+        )
+
+    own = features()
+    files = sorted((tmp_path / "data").rglob("*.png"))
+    stated = json.loads((tmp_path / "model/config.json").read_text())["pretrained_cfg"]
+    transform = create_transform(**resolve_data_config(pretrained_cfg=stated), is_training=False)
+    pixels = torch.stack([transform(Image.open(file)) for file in files])
+    with torch.inference_mode():
+        close(np.asarray(own.logits), model(pixels))
+    assert "sizes brought to" in str(own.provenance["dataset"])
+    squashed = features(image_size=48, fit="squash")
+    assert squashed.provenance["copied_rows"] == 0
+    assert not np.allclose(squashed.x, own.x, atol=1e-3)
+    cropped = features(image_size=48, fit="crop")
+    assert cropped.provenance["copied_rows"] == 0
+    assert not np.allclose(cropped.x, squashed.x, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from workers.kit import (
     canonical_json,
     digest_of,
 )
+from workers.sources.datasets.image_rows import as_given
 from workers.sources.datasets.sampling import config_number
 from workers.sources.encoders.freed_memory import return_freed_memory
 from workers.sources.encoding import BatchSize, encode_rows, known_rows
@@ -27,11 +29,11 @@ from workers.sources.store import Features, FeatureStore, RowFacts, feature_key
 __all__ = ["Features", "features_key", "features_of", "opened_dataset", "opened_encoder", "run"]
 
 
-def reading_key(model: ModelRef, spec: FeaturesSpec, *, image_size: int, rate: int = 0) -> str:
+def reading_key(model: ModelRef, spec: FeaturesSpec, *, image_size: int, rate: int = 0, scaled: str = "") -> str:
     """What decides the features of one input: the model's revision and how it is read, whatever the data set.
 
-    It depends on the loader with its configuration and version, image size, rate of recordings, layer, pooling and
-    precision; not on the batch size, the device or names.
+    It depends on the loader with its configuration and version, image size, how pictures were scaled before the model
+    got them, rate of recordings, layer, pooling and precision; not on the batch size, the device or names.
     """
     loader = LOADERS.get(model.loader)
     return digest_of(
@@ -42,6 +44,7 @@ def reading_key(model: ModelRef, spec: FeaturesSpec, *, image_size: int, rate: i
             "config": canonical_json(dict(model.config)),
             "image_size": image_size,
             **({"rate": rate} if rate else {}),
+            **({"scaled": scaled} if scaled else {}),
             "version": f"features {FEATURES.version}, loader {loader.version}",
         }
     )
@@ -131,7 +134,9 @@ def _extracted(context: Context, spec: FeaturesSpec, store: FeatureStore, key: s
     encoder = opened_encoder(model, device=context.device, threads=context.threads, reading=spec.reading)
     reading_seconds = time.monotonic() - started
     image_size = config_number(dataset_ref.config, "image_size", 0)
-    reading = reading_key(model, spec, image_size=image_size, rate=dataset.rate)
+    items, scaled = as_given(dataset.items, is_any_size=encoder.is_any_size)
+    dataset = replace(dataset, items=items)
+    reading = reading_key(model, spec, image_size=image_size, rate=dataset.rate, scaled=scaled)
     if dataset.rate and hasattr(encoder, "rate"):
         encoder.rate = dataset.rate
     shape, logits = encoder.shape(dataset.items, image_size=image_size)

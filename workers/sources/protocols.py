@@ -60,10 +60,12 @@ class Encoder(Protocol):
     layers          names that `Reading.layer` may have beside "penultimate", in the order of depth
     source_classes  names of the classes of the model's own classifier, in the order of its logits; empty where the
                     checkpoint does not say them
+    is_any_size     whether it takes images as a list of pictures of several sizes and scales each by the model's rule
     """
 
     layers: tuple[str, ...]
     source_classes: tuple[str, ...]
+    is_any_size: bool
 
     def shape(self, items: Items, *, image_size: int = 0) -> tuple[tuple[int, ...], int]:
         """Shape of one input's features, (d,) or (t, d), and the number of logits (0: none)."""

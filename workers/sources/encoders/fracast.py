@@ -30,6 +30,7 @@ class SeriesEncoder:
 
     layers: tuple[str, ...] = ()
     source_classes: tuple[str, ...] = ()
+    is_any_size = False
 
     def __init__(
         self,

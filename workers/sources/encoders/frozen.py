@@ -48,6 +48,8 @@ class Body:
 class FrozenEncoder(Generic[Rows]):
     """An `Encoder` around a `Body`; each modality says how its rows become tensors."""
 
+    is_any_size = False
+
     def __init__(self, body: Body, *, name: str, device: str, threads: int, reading: Reading) -> None:
         self._device = device_of(device)
         if reading.layer not in (PENULTIMATE, *body.layers):

@@ -33,6 +33,8 @@ class ImageNetwork(FrozenEncoder[Sequence[Picture]]):
     embeddings) gets its own, whatever is asked.
     """
 
+    is_any_size = True
+
     def __init__(
         self,
         body: Body,

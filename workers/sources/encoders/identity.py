@@ -23,6 +23,7 @@ class IdentityEncoder:
 
     layers: tuple[str, ...] = ()
     source_classes: tuple[str, ...] = ()
+    is_any_size = False
 
     def __init__(self, name: str, modality: str) -> None:
         self._name, self._modality = name, modality

@@ -122,6 +122,7 @@ class ImageEncoder:
     """
 
     source_classes: tuple[str, ...] = ()
+    is_any_size = False
 
     def __init__(
         self, parts: Classifier, *, model: ModelRef, device: torch.device, threads: int, reading: Reading

@@ -164,6 +164,7 @@ class OnnxEncoder:
         self._reading, self._name = reading, model.name
         self._read = outline.penultimate if reading.layer == PENULTIMATE else reading.layer
         self._batch = outline.shape[0]
+        self.is_any_size = isinstance(prepare, _Pictures)
         self.layers = outline.layers
         named = model.config.get("source_classes", ())
         self.source_classes = tuple(str(one) for one in named) if isinstance(named, list | tuple) else ()

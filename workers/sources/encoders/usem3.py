@@ -23,6 +23,7 @@ class SentenceEncoder:
 
     layers: tuple[str, ...] = ()
     source_classes: tuple[str, ...] = ()
+    is_any_size = False
     logit_scale = 100.0
 
     def __init__(self, weights: Path, tokenizer: Path, *, threads: int) -> None:
