@@ -18,6 +18,14 @@ LONGEST_TEMPLATE = 300
 TEMPLATES = {"image": ("a photo of a {}.",), "text": ("This text is about {}.",)}
 
 
+def checked_templates(value: tuple[str, ...]) -> tuple[str, ...]:
+    """The sentences; raises ValueError for one that has not exactly one place for the name of a class."""
+    for sentence in value:
+        if sentence.count("{}") != 1 or len(sentence) > LONGEST_TEMPLATE:
+            raise ValueError(f"{sentence[:60]!r} must hold {{}} once, for the name of a class, and be short")
+    return value
+
+
 class FewshotSpec(Spec):
     """Parameters of the analysis "fewshot".
 
@@ -84,10 +92,7 @@ class FewshotSpec(Spec):
     @field_validator("templates")
     @classmethod
     def _templates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for sentence in value:
-            if sentence.count("{}") != 1 or len(sentence) > LONGEST_TEMPLATE:
-                raise ValueError(f"{sentence[:60]!r} must hold {{}} once, for the name of a class, and be short")
-        return value
+        return checked_templates(value)
 
     @field_validator("c_grid")
     @classmethod
