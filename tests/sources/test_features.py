@@ -15,7 +15,7 @@ from tests.sources.shipped import MOBILENET
 from workers.kit import Cancelled, DatasetRef, LocalContext, ModelRef, UserError, canonical_json
 from workers.sources.encoders.images import ImageEncoder
 from workers.sources.encoding import BatchSize
-from workers.sources.entries import FEATURES, FeaturesSpec, features_fit
+from workers.sources.entries import FEATURES, FeaturesSpec, encoding_fit
 from workers.sources.features import features_key, features_of, run
 from workers.sources.headers import read_headers
 from workers.sources.store import FeatureStore
@@ -174,19 +174,17 @@ def test_fits_says_why_not() -> None:
     assert FEATURES.fits(image, SMALL) is None
     assert FEATURES.fits(image, None) is None
     assert FEATURES.fits(None, SMALL) is None
-    assert features_fit(text, SMALL) == "This model reads texts, the data set holds images."
+    assert encoding_fit(text, SMALL) == "This model reads texts, the data set holds images."
     series = archive_series("GunPoint")
-    assert features_fit(image, series) == "This model reads images, the data set holds series."
-    assert features_fit(model_ref("fracast"), series) is None
-    numbers = replace(series, config={**series.config, "task": "regression"})
-    assert "for regression" in str(features_fit(model_ref("fracast"), numbers))
+    assert encoding_fit(image, series) == "This model reads images, the data set holds series."
+    assert encoding_fit(model_ref("fracast"), series) is None
     assert (
-        features_fit(replace(image, loader=""), SMALL)
+        encoding_fit(replace(image, loader=""), SMALL)
         == "No loader can run this model (weights only), so it has no features."
     )
-    assert "'keras', which is not installed" in str(features_fit(replace(image, loader="keras"), SMALL))
-    assert "no weight files" in str(features_fit(replace(image, files=()), SMALL))
-    assert "'arrow' is not installed" in str(features_fit(image, replace(SMALL, source="arrow")))
+    assert "'keras', which is not installed" in str(encoding_fit(replace(image, loader="keras"), SMALL))
+    assert "no weight files" in str(encoding_fit(replace(image, files=()), SMALL))
+    assert "'arrow' is not installed" in str(encoding_fit(image, replace(SMALL, source="arrow")))
 
 
 def test_what_does_not_fit_is_not_run(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ HEADS.add(
         meaning="Each class is the mean of its labelled features; a row belongs to the nearest mean (ProtoNet's rule).",
         target="workers.fewshot.heads.nearest_class_mean:NearestClassMeanHead",
         paper="Snell et al., NeurIPS 2017, arXiv:1703.05175",
+        extends="rows",
     )
 )
 HEADS.add(
@@ -139,6 +140,7 @@ HEADS.add(
         target="workers.fewshot.heads.cosine_class_mean:CosineClassMeanHead",
         params=CosineParams,
         paper="Zhou et al., IJCV 2024, arXiv:2303.07338 (SimpleCIL)",
+        extends="rows",
     )
 )
 HEADS.add(
@@ -149,6 +151,7 @@ HEADS.add(
         target="workers.fewshot.heads.normalised_class_mean:NormalisedClassMeanHead",
         params=CosineParams,
         paper="Rebuffi et al., CVPR 2017, arXiv:1611.07725 (NME); Janson et al., 2022, arXiv:2210.04428 (NMC)",
+        extends="rows",
     )
 )
 HEADS.add(
@@ -212,6 +215,7 @@ HEADS.add(
         paper="Radford et al., ICML 2021, arXiv:2103.00020",
         needs=("features", "class_texts"),
         learns=False,
+        extends="name",
     )
 )
 HEADS.add(
@@ -223,6 +227,7 @@ HEADS.add(
         params=TipAdapterParams,
         paper="Zhang et al., ECCV 2022, arXiv:2207.09519",
         needs=("features", "class_texts"),
+        extends="name",
     )
 )
 HEADS.add(

@@ -6,10 +6,16 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from workers.kit import ANALYSES, DATASET_SOURCES, DatasetRef, JobEntry, ModelRef, Spec
-from workers.sources.entries import encoding_fit, features_fit
+from workers.fewshot.entries import checked_templates
+from workers.kit import ANALYSES, DATASET_SOURCES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
+from workers.sources.entries import encoding_fit
 
 ORDERS = (1993, 1996, 1997)
+FEWEST_CLASSES = 4
+PAIRS_FORM = (
+    "Pair similarity needs a data set for regression in pairs of rows: the pair's number as the group, and its gold "
+    "score as the target of both rows."
+)
 
 
 class RetrievalSpec(Spec):
@@ -93,6 +99,53 @@ class ForecastingSpec(Spec):
         return value
 
 
+class BaseToNewSpec(Spec):
+    """Parameters of the analysis "base_to_new".
+
+    k           labels a base class, drawn by CoOp's rule
+    replicates  draws; the published runs have three
+    heads       names in HEADS whose entry says that they extend to classes they were not fitted on
+    templates   sentences with {} for the class name, for heads that read class texts; empty: by modality
+    """
+
+    k: int = Field(default=16, ge=1, le=4096, title="Labels a class")
+    replicates: int = Field(default=3, ge=1, le=100, title="Replicates")
+    heads: tuple[str, ...] = Field(default=("cosine_class_mean", "nearest_class_mean"), min_length=1, title="Heads")
+    templates: tuple[str, ...] = Field(default=(), max_length=200, title="Sentences about a class ({} is its name)")
+    draws: int = Field(default=1000, ge=100, le=10_000, title="Bootstrap draws")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+
+    @field_validator("heads")
+    @classmethod
+    def _extend(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("the same head appears twice")
+        known = [entry.name for entry in HEADS if entry.extends]
+        for name in value:
+            try:
+                entry = HEADS.get(name)
+            except UserError as error:
+                raise ValueError(error.message) from error
+            if not entry.extends:
+                raise ValueError(
+                    f"{entry.title!r} knows the classes that it was fitted on alone, so it cannot name new ones; "
+                    f"these can: {', '.join(known)}"
+                )
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _templates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_templates(value)
+
+
+class PairSimilaritySpec(Spec):
+    """Parameters of the analysis "pair_similarity": draws and seed of the bootstrap over pairs."""
+
+    draws: int = Field(default=1000, ge=100, le=100_000, title="Bootstrap draws")
+    seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
+
+
 def series_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """Why a model cannot foretell a data set, in one sentence; None if it can."""
     reason = encoding_fit(model, dataset)
@@ -103,10 +156,47 @@ def series_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None
 
 
 def classes_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
-    """Why a protocol over classes cannot be run, in one sentence; None if it can."""
-    if dataset is not None and len(dataset.classes) == 1:
+    """Why a protocol over classes or labels cannot be run, in one sentence; None if it can."""
+    task = _task(dataset)
+    if task == "regression":
+        return "This data set is for regression: choose one with classes, which say what belongs together."
+    if dataset is not None and len(dataset.classes) == 1 and task != "multi-label":
         return "This data set has one class only, so there is nothing to tell apart."
-    return features_fit(model, dataset)
+    return encoding_fit(model, dataset)
+
+
+def one_class_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why a protocol that needs one class a row cannot be run, in one sentence; None if it can."""
+    if _task(dataset) == "multi-label":
+        return "This data set has several labels a row: this protocol needs one class a row."
+    return classes_fit(model, dataset)
+
+
+def halves_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why a data set cannot be halved into base and new classes, in one sentence; None if it can."""
+    reason = one_class_fit(model, dataset)
+    if reason is None and dataset is not None and 0 < len(dataset.classes) < FEWEST_CLASSES:
+        return too_few(len(dataset.classes))
+    return reason
+
+
+def too_few(classes: int) -> str:
+    """Why so many classes cannot be halved, in one sentence."""
+    return (
+        f"Base-to-new halves the classes and needs two in each half: this data set has {classes}, at least "
+        f"{FEWEST_CLASSES} are needed."
+    )
+
+
+def pairs_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why likeness of pairs cannot be scored, in one sentence; None if it can, as far as the configuration tells."""
+    if dataset is not None and _task(dataset) not in {"", "regression"}:
+        return f"{PAIRS_FORM} This one is for {_task(dataset).replace('_', '-')}."
+    return encoding_fit(model, dataset)
+
+
+def _task(dataset: DatasetRef | None) -> str:
+    return "" if dataset is None else str(dataset.config.get("task", ""))
 
 
 ANALYSES.add(
@@ -133,7 +223,7 @@ ANALYSES.add(
         needs=("model", "dataset"),
         waits_for="features",
         waits_for_params=lambda spec: {},
-        fits=classes_fit,
+        fits=one_class_fit,
         paper="Zhou et al., IJCV 2024, arXiv:2303.07338",
     )
 )
@@ -146,7 +236,7 @@ ANALYSES.add(
         params=LayerGridSpec,
         queue="gpu",
         needs=("model", "dataset"),
-        fits=classes_fit,
+        fits=one_class_fit,
         paper="Zhuang et al., SIGIR-AP 2024, arXiv:2410.13230 (Starbucks)",
         time_limit_seconds=4 * 3600,
     )
@@ -162,5 +252,33 @@ ANALYSES.add(
         needs=("model", "dataset"),
         fits=series_fit,
         paper="Ekambaram et al., NeurIPS 2024, arXiv:2401.03955 (Tiny Time Mixers)",
+    )
+)
+ANALYSES.add(
+    JobEntry(
+        name="base_to_new",
+        title="Base-to-new generalisation",
+        meaning="Half of the classes have labels: accuracy on them, on the other half, and their harmonic mean.",
+        target="workers.fewshot.protocols.base_to_new:run",
+        params=BaseToNewSpec,
+        needs=("model", "dataset"),
+        waits_for="features",
+        waits_for_params=lambda spec: {},
+        fits=halves_fit,
+        paper="Zhou et al., CVPR 2022, arXiv:2203.05557 (CoCoOp)",
+    )
+)
+ANALYSES.add(
+    JobEntry(
+        name="pair_similarity",
+        title="Pair similarity",
+        meaning="Whether the cosine of two rows follows a gold score of their likeness: Spearman and Pearson.",
+        target="workers.fewshot.protocols.pair_similarity:run",
+        params=PairSimilaritySpec,
+        needs=("model", "dataset"),
+        waits_for="features",
+        waits_for_params=lambda spec: {},
+        fits=pairs_fit,
+        paper="Muennighoff et al., EACL 2023, arXiv:2210.07316 (MTEB, STS)",
     )
 )

@@ -135,11 +135,14 @@ class HeadEntry(Entry):
              names by the model's own text tower
     learns   False where no label is read (zero-shot): such a head has one score, without a number of shots
     cost     "cheap" (closed form), "medium" (a convex fit), "heavy" (trees, stochastic training)
+    extends  what a class needs that the head was not fitted on: its "name", or "rows" of it, nothing being trained;
+             "" where the head knows the classes of its fit alone
     """
 
     needs: tuple[Literal["features", "tokens", "class_texts"], ...] = ("features",)
     learns: bool = True
     cost: Literal["cheap", "medium", "heavy"] = "cheap"
+    extends: Literal["", "name", "rows"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)

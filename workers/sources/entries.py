@@ -73,16 +73,6 @@ def encoding_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | No
     return None
 
 
-def features_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
-    """As `encoding_fit`, for analyses that need one class a row."""
-    if reason := encoding_fit(model, dataset):
-        return reason
-    task = "classification" if model is None or dataset is None else dataset.config.get("task", "classification")
-    if task != "classification":
-        return f"This data set is for {str(task)[:40].replace('_', '-')}; analyses here need one class a row."
-    return None
-
-
 FEATURES = ANALYSES.add(
     JobEntry(
         name="features",

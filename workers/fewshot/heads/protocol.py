@@ -18,6 +18,7 @@ __all__ = [
     "ClassTexts",
     "Head",
     "Labels",
+    "NamingHead",
     "Tokens",
     "Validation",
     "accuracy",
@@ -77,6 +78,13 @@ class Head(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """What `fit` chose, as arguments for a constructor that has nothing left to choose; {} if it chose nothing."""
+
+
+class NamingHead(Head, Protocol):
+    """A head whose entry says `extends="name"`."""
+
+    def extended(self, texts: ClassTexts) -> Head:
+        """The fitted head asked about other classes, of which it sees the texts alone."""
 
 
 class BaseHead(ABC):

@@ -20,7 +20,7 @@ from workers.fewshot.heads.protocol import (
     checked,
     held_out,
 )
-from workers.fewshot.heads.zero_shot import checked_texts, unit_features
+from workers.fewshot.heads.zero_shot import ZeroShotHead, checked_texts, unit_features
 from workers.kit import UserError
 from workers.statistics.vectors import unit_rows
 
@@ -70,6 +70,10 @@ class TipAdapterHead(BaseHead):
 
     def _zero_shot(self, rows: Array) -> Array:
         return np.asarray(self.texts.logit_scale * rows @ self.texts.embeddings.T)
+
+    def extended(self, texts: ClassTexts) -> ZeroShotHead:
+        """The head asked about other classes: no labelled row has one of them, so its cache adds nothing."""
+        return ZeroShotHead(texts=texts)
 
     def settings(self) -> dict[str, Any]:
         """The chosen α and β."""

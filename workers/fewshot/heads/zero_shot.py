@@ -49,6 +49,10 @@ class ZeroShotHead(BaseHead):
         unit_features(x, self.texts)
         return self
 
+    def extended(self, texts: ClassTexts) -> ZeroShotHead:
+        """The same head asked about other classes."""
+        return ZeroShotHead(texts=texts)
+
     def decision(self, x: ArrayLike) -> Array:
         """Logits (N, C): scale × cosine, centred."""
         return centred(self.texts.logit_scale * unit_features(x, self.texts) @ self.texts.embeddings.T)
