@@ -41,7 +41,7 @@ class Stratum:
             raise ValueError("a stratum of which nothing was seen has no share")
 
 
-def _wilson_limits(share: float, count: float, *, confidence: float) -> tuple[float, float]:
+def wilson_limits(share: float, count: float, *, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score limits (JASA 1927) of a share seen in `count` trials, which need not be whole."""
     if math.isinf(count):
         return share, share
@@ -57,7 +57,7 @@ def wilson_share(hits: int, count: int, *, confidence: float = 0.95) -> Share:
         raise ValueError(f"{hits} hits of {count}")
     if count == 0:
         return Share(value=None, low=0.0, high=1.0, size=0, convention="nothing was counted")
-    low, high = _wilson_limits(hits / count, count, confidence=confidence)
+    low, high = wilson_limits(hits / count, count, confidence=confidence)
     words = f"{confidence:.0%} interval: Wilson's score, {count:,} counted"
     return Share(value=hits / count, low=low, high=high, size=count, convention=words)
 
@@ -85,7 +85,7 @@ def strata_share(strata: Sequence[Stratum], *, confidence: float = 0.95) -> Shar
             continue
         sampled += 1
         effective = stratum.seen * (stratum.size - 1) / (stratum.size - stratum.seen)
-        low, high = _wilson_limits(share, effective, confidence=confidence)
+        low, high = wilson_limits(share, effective, confidence=confidence)
         below += (weight * (share - low)) ** 2
         above += (weight * (high - share)) ** 2
     words = f"{confidence:.0%} interval: {_strata_words(whole, 'counted whole')}, {_strata_words(sampled, 'sampled')}"
