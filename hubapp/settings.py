@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "hubapp.filterdb",
     "hubapp.weights",
     "hubapp.pairs",
+    "hubapp.fewshot",
     "hubapp.execution",
 ]
 MIDDLEWARE = [

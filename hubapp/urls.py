@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("hubapp.filterdb.urls")),
     path("", include("hubapp.weights.urls")),
     path("", include("hubapp.pairs.urls")),
+    path("", include("hubapp.fewshot.urls")),
     path("", include("hubapp.ui.urls")),
     path("api/", include("hubapp.api.urls")),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubapp import charts
-from hubapp.results.curves import Curves
 from hubapp.results.models import Outcome, Score
 from hubapp.results.ranking import Ranking
 from workers.kit import HEADS
@@ -53,7 +52,8 @@ def outcome_chart(outcome: Outcome, name: str) -> Figure | None:
     return charts.fewshot_curves(_head_series(outcome, metric=name), title=METRIC_TITLES[name])
 
 
-def _point(score: Score) -> charts.ShotPoint:
+def shot_point(score: Score) -> charts.ShotPoint:
+    """A point of a curve."""
     return charts.ShotPoint(
         shots=score.shots or 0,
         value=score.value,
@@ -74,7 +74,7 @@ def _head_series(outcome: Outcome, *, metric: str) -> list[charts.Series]:
     heads = sorted({score.head for score in scores})
     return [
         charts.Series(
-            name=titles.get(head, head), points=tuple(_point(score) for score in scores if score.head == head)
+            name=titles.get(head, head), points=tuple(shot_point(score) for score in scores if score.head == head)
         )
         for head in heads
     ]
@@ -90,15 +90,6 @@ def ranking_chart(ranking: Ranking) -> Figure:
         if (score := place.scores.get(ranking.by.key)) is not None
     ]
     return charts.ranking(rows, title=ranking.by.title)
-
-
-def fewshot_chart(curves: Curves) -> Figure:
-    """One metric under one head for several models."""
-    series = [
-        charts.Series(name=curve.model.title, points=tuple(_point(point) for point in curve.points))
-        for curve in curves.curves
-    ]
-    return charts.fewshot_curves(series, title=curves.metrics[curves.metric])
 
 
 def provenance_rows(provenance: dict[str, Any]) -> list[tuple[str, str]]:

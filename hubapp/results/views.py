@@ -20,7 +20,6 @@ from hubapp.jobs.choices import model_choices
 from hubapp.jobs.kinds import kind_title
 from hubapp.results import figures
 from hubapp.results.comparison import LEAST, MOST, comparison_of, slugs_compared
-from hubapp.results.curves import curves_of
 from hubapp.results.evidence.kept import Mark
 from hubapp.results.lifecycle import CHANGES
 from hubapp.results.models import Artifact, Outcome, Score
@@ -226,21 +225,6 @@ def ranking_chart(request: HttpRequest, slug: str) -> HttpResponse:
     """The ranking's sort column as dots with intervals."""
     found = ranking_of(_dataset(slug), by=request.GET.get("by", ""), user=request.user)
     return json_response(request, figures.ranking_chart(found))
-
-
-@require_safe
-def fewshot(request: HttpRequest, slug: str) -> HttpResponse:
-    """Quality over the number of labels for each model on a data set."""
-    dataset = _dataset(slug)
-    curves = curves_of(dataset, query=request.GET, user=request.user)
-    return page(request, "results/fewshot.html", {"dataset": dataset, "curves": curves}, data=curves.as_json)
-
-
-@require_safe
-def fewshot_chart(request: HttpRequest, slug: str) -> HttpResponse:
-    """The few-shot curves with bands."""
-    curves = curves_of(_dataset(slug), query=request.GET, user=request.user)
-    return json_response(request, figures.fewshot_chart(curves))
 
 
 @require_safe

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "pairs", "ui")
+ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "pairs", "fewshot", "ui")
 # Not pages: fragments of pages, forms that change something, charts and files.
 NO_PAGES = {
     "insights": {"hub_chart", "running", "running_count"},
@@ -48,9 +48,9 @@ NO_PAGES = {
         "artifact_download",
         "evidence_csv",
         "ranking_chart",
-        "fewshot_chart",
         "features_delete",
     },
+    "fewshot": {"curves_chart"},
     "pairs": {"pairs_chart", "alignment_bring", "compatibility_chart", "robustness_chart"},
     "filterdb": {
         "filter_db_chart",

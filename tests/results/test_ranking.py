@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.http import QueryDict
 
 from hubapp.results.comparison import comparison_of
-from hubapp.results.curves import curves_of
 from hubapp.results.pairing import Scored, fewshot_predictions, pairs_of
 from hubapp.results.ranking import ranking_of
 from hubapp.results.selectors import ranking_columns, score_of
@@ -96,15 +94,6 @@ def test_comparison_says_what_is_better(hub: Any) -> None:
 def test_wrong_choices_are_sentences(hub: Any, slugs: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         comparison_of(slugs)
-
-
-def test_curves_follow_the_query(hub: Any) -> None:
-    curves = curves_of(hub.dataset, query=QueryDict("metric=auroc&models=pixels&models=noise"))
-    assert [curve.model.slug for curve in curves.curves] == ["pixels", "noise"]
-    assert curves.shots == [1, 8, 0]
-    assert all(point.metric == "auroc" for curve in curves.curves for point in curve.points)
-    with pytest.raises(UserError, match="no head"):
-        curves_of(hub.dataset, query=QueryDict("head=crystal_ball"))
 
 
 def test_a_control_among_the_leaders_is_a_warning(hub: Any) -> None:

@@ -146,15 +146,3 @@ def test_a_profile_is_shown_by_the_catalogue(hub: Any, tmp_path: Any) -> None:
     stored("dataset_profile", found, None, data, tmp_path)
     data.refresh_from_db()
     assert data.profile["counts"] == {"0": 70}
-
-
-@pytest.mark.django_db
-def test_curves_of_an_error_begin_with_the_smallest(hub: Any, client: Client) -> None:
-    def last_values(metric: str) -> list[float]:
-        found = client.get("/datasets/digits/fewshot.json", {"metric": metric}).json()
-        assert ("lower is better" in found["sentence"]) == (metric == "brier")
-        return [points[-1]["value"] for points in found["curves"].values()]
-
-    assert last_values("brier") == sorted(last_values("brier"))
-    assert last_values("accuracy") == sorted(last_values("accuracy"), reverse=True)
-    assert len(last_values("brier")) > 1

@@ -218,6 +218,29 @@ def nav_link(context: template.Context, url_name: str, label: str, style: str = 
     )
 
 
+@register.simple_tag(takes_context=True)
+def tab_link(context: template.Context, url_name: str, argument: str, label: str, name: str) -> SafeString:
+    """A tab, marked where the context's `tab` is `name`; nothing where there is no such page.
+
+    What is chosen goes along: `model`, `models`, `head`, `k` and `metric` of the query.
+    """
+    address = address_of(url_name, argument)
+    if not address:
+        return SafeString("")
+    query = context["request"].GET.copy()
+    for other in set(query) - {"model", "models", "head", "k", "metric"}:
+        del query[other]
+    is_here = context.get("tab") == name
+    return format_html(
+        '<li class="nav-item"><a class="nav-link{}" href="{}{}"{}>{}</a></li>',
+        " active" if is_here else "",
+        address,
+        f"?{query.urlencode()}" if query else "",
+        mark_safe(' aria-current="page"') if is_here else "",
+        label,
+    )
+
+
 @register.simple_tag
 def running_indicator() -> SafeString:
     """The number of unfinished jobs, asked for slowly."""
@@ -338,9 +361,9 @@ def joined(values: Any, separator: str = ", ") -> SafeString:
     return format_html_join(separator, "{}", ((conditional_escape(item),) for item in items)) if items else missing()
 
 
-def address_of(url_name: str) -> str:
-    """The address of a page without arguments; empty where no room has it."""
+def address_of(url_name: str, *arguments: str) -> str:
+    """The address of a page; empty where no room has it."""
     try:
-        return reverse(url_name)
+        return reverse(url_name, args=arguments)
     except NoReverseMatch:
         return ""

@@ -1,0 +1,1 @@
+"""Few-shot evaluations in pages: curves, comparisons, classes, calibration, advice, suites, manifests."""
