@@ -19,6 +19,7 @@ from workers.fewshot.report import facts_of, note_of, predictions_of, tables_of
 from workers.fewshot.shots import ALL, protocol_named
 from workers.kit import HEADS, Artifact, Context, Outcome, Score
 from workers.sources.cell_store import write_npz
+from workers.sources.manifest_store import manifest_keep, manifest_read
 from workers.sources.store import Features
 from workers.statistics.bootstrap import draws_without_a_class
 from workers.statistics.metric_names import METRIC_TITLES, METRIC_WORDS
@@ -56,9 +57,10 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
         features,
         context.dataset,
         protocol=spec.protocol,
-        shots=spec.shots,
+        shots=spec.chosen_shots,
         replicates=spec.replicates,
         seed=spec.seed,
+        given=manifest_read(context.store_dir, spec.manifest) if spec.manifest else None,
     )
     texts = read.texts_of(plan.sub_tasks[0].present)
     makers = [maker_of(name, spec, texts=texts) for name in spec.heads]
@@ -74,7 +76,9 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
     points = _points(spec, plan, makers, grid, context, done=cells, total=total)
     grid.seconds["intervals"] = time.monotonic() - begun
     write_npz(Path(context.workdir) / PREDICTIONS, predictions_of(plan, grid, features))
-    (Path(context.workdir) / MANIFEST).write_text(plan.manifest.to_json(), encoding="utf-8")
+    text = plan.manifest.to_json()
+    (Path(context.workdir) / MANIFEST).write_text(text, encoding="utf-8")
+    manifest_keep(context.store_dir, plan.manifest.digest, text)
     grid.seconds["total"] = time.monotonic() - started
     context.checkpoint(total, total, "done")
     return _outcome(spec, plan, grid, features, points)
@@ -150,7 +154,7 @@ def _outcome(spec: FewshotSpec, plan: Plan, grid: Grid, features: Features, poin
         ),
         provenance={
             **plan.manifest.conventions,
-            "final_fit": FINAL_FITS[protocol_named(spec.protocol).final_fit],
+            "final_fit": FINAL_FITS[protocol_named(plan.manifest.protocol).final_fit],
             "seed": spec.seed,
             "bootstrap_draws": spec.draws,
             "seconds": {name: round(value, 3) for name, value in grid.seconds.items()},

@@ -10,6 +10,7 @@ from workers.fewshot.head_entries import C_GRID
 from workers.fewshot.shot_protocols import PROTOCOLS
 from workers.kit import ANALYSES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
 from workers.sources.entries import encoding_fit
+from workers.sources.manifest_store import is_digest
 from workers.statistics.metric_names import METRIC_TITLES
 
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 128, 0)
@@ -38,6 +39,8 @@ class FewshotSpec(Spec):
     c_grid      values of C for the heads that choose one, from strong to weak penalty
     seed        of the split and of the draws; two models are comparable when it is the same
     draws       bootstrap draws of the test rows behind the intervals
+    manifest    digest of a kept manifest whose rows are taken instead of drawing; protocol and replicates are then its
+                own, and so are the numbers of labels where `shots` is empty or was left as it is; empty: rows are drawn
     """
 
     protocol: str = Field(default="ehrshot", title="Protocol")
@@ -49,6 +52,13 @@ class FewshotSpec(Spec):
     c_grid: tuple[float, ...] = Field(default=C_GRID, min_length=1, title="Grid of C")
     seed: int = Field(default=0, ge=0, le=2**31, title="Seed")
     draws: int = Field(default=1000, ge=100, le=100_000, title="Bootstrap draws")
+    manifest: str = Field(
+        default="",
+        title="Manifest",
+        description="Digest of a manifest of this data set: its rows, protocol, labels a class and replicates are "
+        "taken. Empty: rows are drawn.",
+        json_schema_extra={"names": "manifest"},
+    )
 
     @field_validator("protocol")
     @classmethod
@@ -101,6 +111,44 @@ class FewshotSpec(Spec):
             raise ValueError("C must be a positive number")
         return value
 
+    @field_validator("manifest")
+    @classmethod
+    def _manifest(cls, value: str) -> str:
+        digest = value.strip().lower()
+        if digest and not is_digest(digest):
+            raise ValueError("a manifest is named by its digest of 64 hex digits: copy it from the manifest's page")
+        return digest
+
+    @property
+    def chosen_shots(self) -> tuple[int, ...]:
+        """Labels a class as the plan takes them: none where a manifest is named and nobody chose among its own."""
+        return () if self.manifest and self.shots == SHOTS else self.shots
+
+
+class ManifestImportSpec(Spec):
+    """Parameters of the analysis "manifest_import".
+
+    file  SHA-256 of the bytes of the file that somebody brought
+    """
+
+    file: str = Field(
+        default="", title="File", description="SHA-256 of the file that was brought on the page of manifests."
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _file(cls, value: str) -> str:
+        if value and not is_digest(value):
+            raise ValueError("a file is named by its SHA-256: bring it on the page of manifests")
+        return value
+
+
+def manifest_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
+    """Why no manifest can be kept for this data set, in one sentence; None if one can."""
+    if dataset is not None and dataset.config.get("task") == "regression":
+        return "This data set is for regression: a manifest needs classes or labels. Choose another data set."
+    return None
+
 
 def fewshot_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """Why a few-shot evaluation of this model on this data set cannot be run, in one sentence; None if it can."""
@@ -130,5 +178,18 @@ FEWSHOT = ANALYSES.add(
         waits_for_params=features_params,
         fits=fewshot_fit,
         paper="Wornow et al., NeurIPS 2023, arXiv:2307.02028",
+    )
+)
+MANIFEST_IMPORT = ANALYSES.add(
+    JobEntry(
+        name="manifest_import",
+        title="Import of a manifest",
+        meaning="Checks a file of splits and draws against a data set and keeps it, so that runs can take its rows.",
+        target="workers.fewshot.manifest_import:run",
+        params=ManifestImportSpec,
+        queue="cpu",
+        needs=("dataset",),
+        fits=manifest_fit,
+        time_limit_seconds=600,
     )
 )

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.fewshot.manifests import Manifest, PlacedDraw, manifest_of
+from workers.fewshot.manifests import Manifest, PlacedDraw, import_manifest, manifest_of
+from workers.fewshot.shot_protocols import PROTOCOLS
+from workers.fewshot.shots import ALL
 from workers.kit import DatasetRef, UserError
 from workers.sources.store import Features
 
 Rows = NDArray[np.int64]
+MOST_REPLICATES = 100
+MOST_SIZES = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +43,8 @@ class Plan:
 
     train, validation, test  the parts of the split, rows of the feature matrix
     test_groups              group of each test row, (N,); None where each row is its own
-    manifest                 the same by row id, for every model; what was skipped and how rows were drawn, in words
+    manifest                 the same by row id, for every model; what was skipped and how rows were drawn, in words.
+                             One that was asked for by its digest may hold more numbers of labels than were asked for
     """
 
     train: Rows
@@ -77,30 +82,23 @@ def plan_of(
     shots: Sequence[int],
     replicates: int,
     seed: int,
+    given: str | bytes | None = None,
 ) -> Plan:
     """Split and draw by the data set's revision, the protocol and `seed` alone, so that all models see the same rows.
 
-    Raises UserError where no split or draw can be made, or a draw holds one class only.
+    given  the text of a manifest whose split and draws are taken instead; `shots` then chooses among its numbers of
+           labels, all where it is empty, and `protocol`, `replicates` and `seed` are not read
+
+    Raises UserError where no split or draw can be made, where a given manifest does not fit these rows or lacks a
+    number of labels, or where a draw holds one class only.
     """
-    manifest = manifest_of(
-        features.labels,
-        features.row_ids,
-        class_names=features.classes,
-        dataset_revision="" if dataset is None else dataset.revision,
-        dataset_name="" if dataset is None else dataset.name,
-        targets=features.targets if features.task == "multi-label" else None,
-        groups=features.groups,
-        splits=features.splits,
-        protocol=protocol,
-        shots=shots,
-        replicates=replicates,
-        seed=seed,
-    )
+    manifest = _drawn(features, dataset, protocol=protocol, shots=shots, replicates=replicates, seed=seed, given=given)
+    wanted = list(manifest.sub_tasks[0].draws) if given is None else _chosen(manifest, shots)
     placed = manifest.positions(features.row_ids)
     tasks = []
     for task in manifest.sub_tasks:
         labels = task.labels_of(features.labels, features.targets)
-        draws = placed.draws[task.name]
+        draws = {k: placed.draws[task.name][k] for k in wanted}
         _refuse_one_class(task.name, labels, draws)
         present = np.array(task.present, dtype=np.int64)
         tasks.append(SubTask(name=task.name, labels=labels, classes=task.classes, present=present, draws=draws))
@@ -112,6 +110,93 @@ def plan_of(
         test_groups=None if features.groups is None else features.groups[placed.test],
         manifest=manifest,
     )
+
+
+def _drawn(
+    features: Features,
+    dataset: DatasetRef | None,
+    *,
+    protocol: str,
+    shots: Sequence[int],
+    replicates: int,
+    seed: int,
+    given: str | bytes | None,
+) -> Manifest:
+    revision, name = ("", "") if dataset is None else (dataset.revision, dataset.name)
+    targets = features.targets if features.task == "multi-label" else None
+    if given is not None:
+        return import_manifest(
+            given,
+            features.row_ids,
+            features.labels,
+            class_names=features.classes,
+            dataset_revision=revision,
+            dataset_name=name,
+            targets=targets,
+            groups=features.groups,
+            splits=features.splits,
+        )
+    return manifest_of(
+        features.labels,
+        features.row_ids,
+        class_names=features.classes,
+        dataset_revision=revision,
+        dataset_name=name,
+        targets=targets,
+        groups=features.groups,
+        splits=features.splits,
+        protocol=protocol,
+        shots=shots,
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def sizes_of(manifest: Manifest) -> list[int]:
+    """The numbers of labels for which a manifest has the same draws of every sub-task, in its order.
+
+    Raises UserError for a manifest that no grid can run on: an unknown protocol, draws that are not numbered from 0,
+    other numbers of draws for other sub-tasks, too many draws.
+    """
+    if manifest.protocol not in PROTOCOLS:
+        raise UserError(
+            f"The manifest was drawn by the protocol {manifest.protocol[:60]!r}, which is not known here. Known: "
+            f"{', '.join(PROTOCOLS)}.",
+            field="manifest",
+        )
+    first, *others = manifest.sub_tasks
+    counts = {k: len(draws) for k, draws in first.draws.items()}
+    for task in manifest.sub_tasks:
+        for k, draws in task.draws.items():
+            if [draw.replicate for draw in draws] != list(range(len(draws))) or counts.get(k) != len(draws):
+                raise UserError(
+                    f"The manifest's draws of {_size_words([k])} are not numbered from 0, or are not as many for every "
+                    "label. Import one whose draws are complete.",
+                    field="manifest",
+                )
+    sizes = [k for k in counts if all(k in task.draws for task in others)]
+    if not sizes or len(counts) > MOST_SIZES or max(counts.values()) > MOST_REPLICATES:
+        raise UserError(
+            f"The manifest has no number of labels that every label has draws of, more than {MOST_SIZES} of them, or "
+            f"more than {MOST_REPLICATES} draws of one. Import a smaller or complete one.",
+            field="manifest",
+        )
+    return sizes
+
+
+def _chosen(manifest: Manifest, shots: Sequence[int]) -> list[int]:
+    sizes = sizes_of(manifest)
+    if missing := [k for k in shots if k not in sizes]:
+        raise UserError(
+            f"The manifest has no draws of {_size_words(missing)}; it has {_size_words(sizes)}. Ask for some of those, "
+            "or for none to take them all.",
+            field="shots",
+        )
+    return list(shots) or sizes
+
+
+def _size_words(sizes: Sequence[int]) -> str:
+    return ", ".join("all rows" if k == ALL else f"{k:,}" for k in sizes) + " labels a class"
 
 
 def _refuse_one_class(name: str, labels: Rows, draws: Mapping[int, Sequence[PlacedDraw]]) -> None:

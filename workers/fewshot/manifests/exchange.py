@@ -19,6 +19,7 @@ LARGEST_BYTES = 64 * 2**20
 LARGEST_ID = 2**62
 LARGEST_K = 2**31
 LONGEST_TEXT = 2000
+CONVENTIONS = ("split", "shots", "shots_source", "shots_seeds")  # not in the digest: nothing else is taken over
 ODD = "Import the file as it was exported."
 
 
@@ -162,7 +163,7 @@ def _own(content: dict[str, Any]) -> Manifest:
         validation=validation,
         test=test,
         sub_tasks=tuple(tasks),
-        conventions={name: _part(conventions, name, str) for name in conventions},
+        conventions={name: _part(conventions, name, str) for name in CONVENTIONS if name in conventions},
         skipped=tuple((one[0], one[1]) for one in skipped),
     )
     if manifest.digest != _part(about, "digest", str):
@@ -323,6 +324,11 @@ def _refuse_other_data(
                 "for another data set."
             )
         values = task.labels_of(labels, targets)
+        if task.column < 0 and (values[placed.test] < 0).any():
+            raise UserError(
+                "The manifest tests on rows of a class that it does not name: it was made for another state of the "
+                "data."
+            )
         absent = np.setdiff1d(np.arange(len(task.classes)), values[placed.test])
         if len(absent):
             raise UserError(
