@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hubapp.fewshot import views
+from hubapp.fewshot import views, views_predictions
 from hubapp.ui.pages import page_paths
 
 app_name = "fewshot"
 urlpatterns = [
     *page_paths("datasets/<slug:slug>/fewshot/", views.curves, name="curves"),
     path("datasets/<slug:slug>/fewshot/chart.json", views.curves_chart, name="curves_chart"),
+    *page_paths("datasets/<slug:slug>/fewshot/classes/", views_predictions.classes, name="classes"),
+    path("datasets/<slug:slug>/fewshot/classes/chart.json", views_predictions.classes_chart, name="classes_chart"),
+    *page_paths("datasets/<slug:slug>/fewshot/calibration/", views_predictions.calibration, name="calibration"),
+    path(
+        "datasets/<slug:slug>/fewshot/calibration/chart.json",
+        views_predictions.calibration_chart,
+        name="calibration_chart",
+    ),
+    *page_paths("datasets/<slug:slug>/fewshot/confusion/", views_predictions.confusion, name="confusion"),
+    path(
+        "datasets/<slug:slug>/fewshot/confusion/chart.json", views_predictions.confusion_chart, name="confusion_chart"
+    ),
 ]
