@@ -154,6 +154,8 @@ def _outcome(spec: FewshotSpec, plan: Plan, grid: Grid, features: Features, poin
         ),
         provenance={
             **plan.manifest.conventions,
+            "protocol": plan.manifest.protocol,
+            "manifest_given": bool(spec.manifest),
             "final_fit": FINAL_FITS[protocol_named(plan.manifest.protocol).final_fit],
             "seed": spec.seed,
             "bootstrap_draws": spec.draws,
