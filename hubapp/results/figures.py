@@ -8,6 +8,7 @@ from typing import Any
 
 from hubapp import charts
 from hubapp.results.models import Outcome, Score
+from hubapp.results.protocol_figures import PROTOCOL_CHARTS
 from hubapp.results.ranking import Ranking
 from workers.kit import HEADS
 from workers.statistics.metric_names import METRIC_TITLES
@@ -37,6 +38,9 @@ class OutcomeChart:
 
 def outcome_charts(outcome: Outcome) -> list[OutcomeChart]:
     """The charts that an outcome has, in the order in which pages show them; REPORTS show their own."""
+    if outcome.kind in PROTOCOL_CHARTS:
+        own = PROTOCOL_CHARTS[outcome.kind]
+        return [OutcomeChart(name=chart.name, caption=chart.caption, height=chart.height) for chart in own]
     if outcome.kind != "fewshot":
         return []
     caption = "{} over labels per class: mean over the replicates, with 95% intervals."
@@ -49,6 +53,9 @@ def outcome_chart(outcome: Outcome, name: str) -> Figure | None:
     """A chart of an outcome by its name; None if it has no such chart."""
     if name not in {chart.name for chart in outcome_charts(outcome)}:
         return None
+    for chart in PROTOCOL_CHARTS.get(outcome.kind, ()):
+        if chart.name == name:
+            return chart.draw(outcome)
     return charts.fewshot_curves(_head_series(outcome, metric=name), title=METRIC_TITLES[name])
 
 

@@ -324,3 +324,13 @@ def test_a_seeded_head_says_what_all_rows_leave_out(digits):
     scores = by_key(run(spec, context_with(x[y < 2][:60], y[y < 2][:60])))
     assert scores["accuracy", "random_forest", 0].note == "one fit: the head's own draws are not in the interval"
     assert "the head's own" not in scores["accuracy", "random_forest", 1].note
+
+
+def test_features_of_numbers_are_refused_before_anything_runs():
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((40, 5)), np.zeros(40, dtype=np.int64)
+    numbers = context_with(x, labels, classes=(), task="regression", targets=rng.standard_normal((40, 1)))
+    with pytest.raises(UserError, match="This data set is for regression: heads need rows with classes or labels"):
+        run(SPEC, numbers)
+    assert numbers.progress == (0, 0, "")
+    assert not (numbers.store_dir / "cells").exists()

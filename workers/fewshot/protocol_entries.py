@@ -190,8 +190,9 @@ def too_few(classes: int) -> str:
 
 def pairs_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | None:
     """Why likeness of pairs cannot be scored, in one sentence; None if it can, as far as the configuration tells."""
-    if dataset is not None and _task(dataset) not in {"", "regression"}:
-        return f"{PAIRS_FORM} This one is for {_task(dataset).replace('_', '-')}."
+    task = _task(dataset) or ("classification" if dataset is not None and dataset.classes else "regression")
+    if task != "regression":
+        return f"{PAIRS_FORM} This one is for {task.replace('_', '-')}."
     return encoding_fit(model, dataset)
 
 

@@ -58,6 +58,8 @@ def read_for_heads(heads: Sequence[str], context: Context, *, templates: Sequenc
     for has_tokens in (True, False):
         if any((name in tokens) == has_tokens for name in heads):
             features = features_of(context, TOKENS if has_tokens else None)
+            if features.task == "regression":
+                raise UserError("This data set is for regression: heads need rows with classes or labels.")
             checked_features(features, needs_tokens=has_tokens)
             found[has_tokens] = inputs_of(features)
     if len(found) == 2 and not np.array_equal(found[True].features.row_ids, found[False].features.row_ids):

@@ -12,6 +12,26 @@ METRIC_TITLES = {
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",
 }
+PROTOCOL_TITLES = {
+    "ndcg": "nDCG",
+    "mrr": "MRR",
+    "mse": "MSE",
+    "mae": "MAE",
+    "mean_accuracy": "Mean accuracy, Ā",
+    "last_accuracy": "Accuracy after the last stage",
+    "cosine_spearman": "Spearman of cosine and gold",
+    "cosine_pearson": "Pearson of cosine and gold",
+}
+METHOD_TITLES = {
+    "streaming_lda": "Streaming LDA",
+    "random_projection": "Ridge on random projections",
+    "zero_shot": "The model's own forecast",
+    "ridge_on_features": "Ridge on its features",
+    "ridge_on_context": "Ridge on the context",
+    "last_value": "Last value",
+    "seasonal": "Last season",
+    "context_mean": "Mean of the context",
+}
 LOWER_IS_BETTER = frozenset({"brier", "ece"})
 METRIC_WORDS = {
     "accuracy": "share of test rows whose most probable class is theirs",
@@ -26,3 +46,10 @@ METRIC_WORDS = {
         "mean over rows of |share right − mean probability| of the bin"
     ),
 }
+
+
+def title_of(metric: str) -> str:
+    """What a page calls a metric of heads or protocols: a known title, "ndcg@10" as nDCG@10, else its name in words."""
+    name, at, cut = metric.partition("@")
+    known = METRIC_TITLES.get(name) or PROTOCOL_TITLES.get(name) or name.replace("_", " ").capitalize()
+    return f"{known}{at}{cut}"

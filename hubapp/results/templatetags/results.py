@@ -15,7 +15,7 @@ from hubapp.results.models import Score
 from hubapp.results.selectors import Column
 from hubapp.ui.templatetags.hubscope import estimate, missing
 from workers.kit import HEADS, METRICS
-from workers.statistics.metric_names import METRIC_TITLES
+from workers.statistics.metric_names import METHOD_TITLES, title_of
 
 register = template.Library()
 
@@ -31,13 +31,13 @@ def metric_title(name: str) -> str:
     """What a page calls a metric."""
     if name in METRICS:
         return METRICS.get(name).title
-    return METRIC_TITLES.get(name, name.replace("_", " ").capitalize())
+    return title_of(name)
 
 
 @register.filter
 def head_title(name: str) -> str:
     """What a page calls a head."""
-    return HEADS.get(name).title if name in HEADS else name
+    return HEADS.get(name).title if name in HEADS else METHOD_TITLES.get(name, name)
 
 
 @register.simple_tag

@@ -1,6 +1,7 @@
 """Pair similarity against scipy and mteb's own evaluator on the same arrays."""
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def test_the_correlations_are_scipys_whatever_the_order_of_the_rows():
     assert found["cosine_pearson"].value == pytest.approx(stats.pearsonr(cosines, gold).statistic, abs=1e-9)
     assert all(score.low < score.value < score.high for score in outcome.scores)
     assert "60 pairs" in outcome.summary["sentence"]
+    assert [row[0] for row in outcome.tables["pairs"].rows] == list(range(7, 67))
     with np.load(context.workdir / pair_similarity.PAIRS) as kept:
         assert np.array_equal(groups[kept["first_row_ids"]], groups[kept["second_row_ids"]])
         assert kept["cosines"] == pytest.approx(cosines)
@@ -129,3 +131,5 @@ def test_data_sets_of_another_form_are_refused_in_a_sentence():
     fits = ANALYSES.get("pair_similarity").fits
     dataset = DatasetRef(name="d", revision="d" * 64, source="digits", config={"task": "classification"})
     assert form in fits(None, dataset)
+    assert "for classification" in fits(None, replace(dataset, config={}, classes=("a", "b")))
+    assert fits(None, replace(dataset, config={"task": "regression"})) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -19,12 +20,14 @@ from workers.statistics.bootstrap import bootstrap_weights
 
 Array = NDArray[np.float64]
 PENALTIES = tuple(10.0**power for power in range(-4, 7))
-MOST_WINDOWS = 4000
+MOST_WINDOWS = 1000
+PHASES = 4  # of a horizon, in which the model runs
 FEWEST_CLUSTERS = 10
 KEPT_DRAWS = 100  # of the bootstrap, for the mean over horizons and for pairs of models
 BATCH = 64
 CONVENTION = {
     "split": "the first 70% of every series to train, 10% to validate, the last 20% to foretell",
+    "windows": f"at most {MOST_WINDOWS:,} to train, to validate and to foretell, evenly spaced over all",
     "scale": "each series and channel minus mean over standard deviation of its own first 70%",
     "errors": "MSE and MAE on that scale, mean over the values of a future, then over windows",
     "few_shot": "windows of the first 5% of the training part (or what `share` says), at least one context and future",
@@ -132,21 +135,25 @@ def _forecast(encoder: Forecaster, contexts: Array, horizon: int, pause: Callabl
 
 
 def forecasts_at(
-    rows: Array, encoder: Encoder, plan: Plan, horizon: int, share: float, pause: Callable[[], None]
+    rows: Array, encoder: Encoder, plan: Plan, horizon: int, share: float, pause: Callable[[int], None]
 ) -> tuple[dict[str, Array], Windows]:
-    """Every method's forecasts of the test windows, (W, horizon) by name, and the windows."""
+    """Every method's forecasts of the test windows, (W, horizon) by name, and the windows.
+
+    pause  called with the number of the phase, 0 to `PHASES` − 1, after each batch
+    """
     train, validation, test = split_windows(rows, context=plan.context, horizon=horizon, share=share)
     parts = (_thinned(train, MOST_WINDOWS), _thinned(validation, MOST_WINDOWS), _thinned(test, MOST_WINDOWS))
     season = season_of(rows[:, : int(rows.shape[1] * TRAIN_SHARE)], plan.context)
     found = baselines(parts[2], season=season)
     if isinstance(encoder, Forecaster):
-        found["zero_shot"] = _forecast(encoder, parts[2].contexts, horizon, pause)
+        found["zero_shot"] = _forecast(encoder, parts[2].contexts, horizon, partial(pause, 0))
     scaled = []
     for part in parts:
         mean, spread = _level(part.contexts)
         scaled.append((part.contexts - mean) / spread)
     found["ridge_on_context"] = _ridge_forecast(parts, scaled)
-    found["ridge_on_features"] = _ridge_forecast(parts, [_encoded(encoder, part.contexts, pause) for part in parts])
+    encoded = [_encoded(encoder, part.contexts, partial(pause, 1 + phase)) for phase, part in enumerate(parts)]
+    found["ridge_on_features"] = _ridge_forecast(parts, encoded)
     return found, parts[2]
 
 
@@ -176,8 +183,9 @@ def run(spec: ForecastingSpec, context: Context) -> Outcome:
     with threadpool_limits(max(1, context.threads)):
         for number, horizon in enumerate(plan.horizons):
 
-            def pause(number: int = number, horizon: int = horizon) -> None:
-                context.checkpoint(number, len(plan.horizons), f"{horizon} values ahead")
+            def pause(phase: int, number: int = number, horizon: int = horizon) -> None:
+                total = len(plan.horizons) * PHASES
+                context.checkpoint(number * PHASES + phase, total, f"{horizon} values ahead")
 
             found, test = forecasts_at(rows, encoder, plan, horizon, spec.share, pause)
             weights, kind = _weights(test, spec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,13 +98,14 @@ def run(spec: LayerGridSpec, context: Context) -> Outcome:
     whole = (layers[-1], max(d for layer, d in cells if layer == layers[-1]))
     differences = _differences(cells, whole)
     rows = [_row(key, cell, differences.get(key)) for key, cell in cells.items()]
-    smallest = min((key for key in cells if key == whole or not differences[key].is_separable), key=lambda key: key[1])
     best = cells[whole]["accuracy"]
     return Outcome(
         summary={
             "layers": len(layers),
             "cells": len(cells),
-            "sentence": _sentence(whole, smallest, best, spec.k),
+            "sentence": sentence_of(
+                whole, {key: cell["accuracy"].value for key, cell in cells.items()}, differences, k=spec.k
+            ),
         },
         scores=(
             Score(
@@ -128,11 +129,26 @@ def run(spec: LayerGridSpec, context: Context) -> Outcome:
     )
 
 
-def _sentence(whole: tuple[str, int], smallest: tuple[str, int], best: Score, k: int) -> str:
-    text = f"The whole vector of {whole[0]} ({whole[1]:,} numbers) gets {best.value:.3f} with {k} labels a class"
-    if smallest == whole:
+def sentence_of(
+    whole: tuple[str, int],
+    values: Mapping[tuple[str, int], float],
+    differences: Mapping[tuple[str, int], Difference],
+    *,
+    k: int,
+) -> str:
+    """What a grid says: the whole vector's accuracy, the best of what is separably better, the smallest not worse.
+
+    whole        (layer, dimensions) that the `differences` of all other cells are taken from
+    """
+    text = f"The whole vector of {whole[0]} ({whole[1]:,} numbers) gets {values[whole]:.3f} with {k} labels a class"
+    ahead = {key: one.difference > 0 for key, one in differences.items() if one.is_separable}
+    if better := [key for key, is_better in ahead.items() if is_better]:
+        layer, dimensions = max(better, key=lambda key: values[key])
+        text += f"; the first {dimensions:,} numbers of {layer} get {values[layer, dimensions]:.3f}, separably more"
+    layer, dimensions = min((key for key in values if ahead.get(key, True)), key=lambda key: key[1])
+    if (layer, dimensions) == whole:
         return f"{text}; everything smaller is separably worse."
-    return f"{text}; the first {smallest[1]:,} numbers of {smallest[0]} cannot be told apart from it."
+    return f"{text}; the first {dimensions:,} numbers of {layer} are not separably worse."
 
 
 GRID_COLUMNS = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from workers.fewshot.protocol_entries import PAIRS_FORM, PairSimilaritySpec
-from workers.kit import Artifact, Context, Outcome, Score, UserError
+from workers.kit import Artifact, Context, Outcome, Score, Table, UserError
 from workers.sources.cell_store import write_npz
 from workers.sources.features import features_of
 from workers.sources.store import Features
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 PAIRS = "pairs.npz"
 FEWEST_PAIRS = 10
+MOST_SHOWN = 1000
 BLOCK = 2_000_000  # numbers of the bootstrap at once
 CONVENTION = {
     "similarity": "cosine of the two rows of a pair",
@@ -102,6 +103,14 @@ def _scores(found: dict[str, tuple[float, Array]], draws: int) -> list[Score]:
     return scores
 
 
+def _table(groups: Rows | None, first: Rows, gold: Array, cosines: Array) -> Table:
+    """The pairs, or a thousand of them evenly spaced; all are in the file."""
+    places = np.unique(np.linspace(0, len(gold) - 1, min(len(gold), MOST_SHOWN)).round().astype(int))
+    numbers = first if groups is None else groups[first]
+    rows = [[int(numbers[p]), float(gold[p]), float(cosines[p])] for p in places]
+    return Table(columns=("pair", "gold", "cosine"), rows=rows)
+
+
 def _checked(features: Features) -> None:
     if features.task != "regression":
         raise UserError(
@@ -142,6 +151,7 @@ def run(spec: PairSimilaritySpec, context: Context) -> Outcome:
             ),
         },
         scores=tuple(scores),
+        tables={"pairs": _table(features.groups, first, gold, cosines)},
         artifacts=(Artifact(name=PAIRS, path=PAIRS, media_type="application/x-npz"),),
         provenance={
             **CONVENTION,
