@@ -85,15 +85,10 @@ def confusion_map(names: Sequence[str], values: Sequence[Sequence[float]], *, is
     form = ".0%" if is_share else ".3~g"
     top = max((value for line in values for value in line), default=0.0) or 1.0
     count = len(names)
-    # Numbers wide enough to read on the dark end are left to the pointer: two colours of text cannot be had in one map.
-    text = [[f"{value:.0%}" if is_share else f"{value:.3g}" for value in line] for line in values]
-    blank = [
-        ["" if not value else told for value, told in zip(*pair, strict=True)]
-        for pair in zip(values, text, strict=True)
-    ]
+    text = [[_cell(value, is_share=is_share) for value in line] for line in values]
     trace = go.Heatmap(
         z=[list(line) for line in values],
-        text=blank,
+        text=text,
         texttemplate="%{text}" if count <= NUMBERED else "",
         customdata=[[[plain(of), plain(other)] for other in names] for of in names],
         hovertemplate="<b>%{customdata[0]}</b> named <b>%{customdata[1]}</b><br>%{z:" + form + "}<extra></extra>",
@@ -127,6 +122,15 @@ def confusion_map(names: Sequence[str], values: Sequence[Sequence[float]], *, is
         xaxis=below,
         yaxis=beside,
     )
+
+
+def _cell(value: float, *, is_share: bool) -> str:
+    """What a cell says; nothing where there is nothing, so that what is confused stands out."""
+    if not value:
+        return ""
+    if not is_share:
+        return f"{value:.3g}"
+    return f"{value:.0%}" if value >= 0.005 else "&lt;1%"
 
 
 def confusion_height(count: int) -> int:
@@ -200,7 +204,7 @@ RELIABILITY_PIXELS = 520
 
 
 def _bars(x: Sequence[float], y: Sequence[float], *, width: float, name: str, colour: str) -> go.Bar:
-    pattern = {"shape": "/", "fgcolor": PAPER, "size": 5} if colour == SERIES[1] else {}
+    pattern = {"shape": "/", "fgcolor": PAPER, "size": 5, "fillmode": "overlay"} if colour == SERIES[1] else {}
     return go.Bar(
         x=x,
         y=y,

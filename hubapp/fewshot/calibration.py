@@ -20,7 +20,7 @@ from workers.statistics.reliability import Bin, Calibration, calibration
 
 DRAWS = 1000
 CACHE_SECONDS = 30 * 24 * 3600
-_VERSION = 1  # raised when calibration is measured in another way
+_VERSION = 2  # raised when calibration is measured in another way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,18 @@ class Calibrated:
         found = self.found
         if found is None:
             return self.choice.why
-        apart = found.sure - found.accuracy
-        said = f"says {found.sure:.0%} on average and is right in {found.accuracy:.0%} of the test rows"
-        if abs(apart) < 0.01:
-            told = f"about as sure as it is right on average: {said}"
-        else:
-            told = f"{'surer than it is right' if apart > 0 else 'less sure than it is right'}: {said}"
         where = f" for the label “{self.choice.sub_task}”" if self.choice.sub_task else ""
-        return f"{self.choice.words}{where} is {told}."
+        told = (
+            "surer than it is right"
+            if found.gap_interval.low > 0
+            else "less sure than it is right"
+            if found.gap_interval.high < 0
+            else "on average as sure as it is right, as far as can be told"
+        )
+        return (
+            f"{self.choice.words}{where}: {told}. It says {found.sure:.0%} on average and is right in "
+            f"{found.accuracy:.0%} of the test rows."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The page's twin."""
@@ -80,6 +84,6 @@ def calibration_of(dataset: Dataset, query: QueryDict, user: Person) -> Calibrat
 
 def _read(stored: dict[str, Any]) -> Calibration:
     held = {**stored, "bins": tuple(Bin(**one) for one in stored["bins"])}
-    for name in ("ece_interval", "brier_interval"):
+    for name in ("ece_interval", "brier_interval", "gap_interval"):
         held[name] = Interval(**stored[name])
     return Calibration(**held)

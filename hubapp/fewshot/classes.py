@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ from workers.statistics.class_rates import (
 DRAWS = 1000
 ROWS_A_PAGE = 50
 CACHE_SECONDS = 30 * 24 * 3600
-_VERSION = 1  # raised when classes are rated in another way
+_VERSION = 2  # raised when classes are rated in another way
 RATE_TITLES = {"recall": "Recall", "precision": "Precision", "f1": "F1"}
 RATE_IN_TEXT = {"recall": "recall", "precision": "precision", "f1": "F1"}
 SORTS = ("name", "support", "named", *RATES, "difference", "p_value")
@@ -82,8 +83,9 @@ class Classes:
         if self.other is not None and self.compared:
             verdicts = [row["verdict"] for row in self.rows]
             parts.append(
-                f"Its {RATE_IN_TEXT[self.by]} is separably higher than that of {self.other.title} in {verdicts.count('higher'):,} of "
-                f"them, lower in {verdicts.count('lower'):,}; the others are not separable."
+                f"Its {RATE_IN_TEXT[self.by]} is separably higher than that of {self.other.title} in "
+                f"{verdicts.count('higher'):,} of them, lower in {verdicts.count('lower'):,}; the others are not "
+                "separable."
             )
         return " ".join(parts)
 
@@ -156,9 +158,10 @@ def _rows(choice: Choice, outcome: Outcome, kept: Kept) -> tuple[list[Row], str]
     return rows, found.kind
 
 
-def _plain(value: Any) -> float | None:
+def known_or_none(value: Any) -> float | None:
+    """A number; None for not-a-number."""
     number = float(value)
-    return number if number == number else None
+    return None if math.isnan(number) else number
 
 
 def _row(found: ClassRates, place: int, name: str) -> Row:
@@ -170,10 +173,13 @@ def _row(found: ClassRates, place: int, name: str) -> Row:
     }
     notes = []
     for rate, of in found.rates.items():
-        row[rate] = _plain(of.value[place])
-        row[f"{rate}_low"], row[f"{rate}_high"] = _plain(of.low[place]), _plain(of.high[place])
-        row[f"{rate}_draw_error"] = _plain(of.draw_error[place])
-        row[f"{rate}_test_error"] = _plain(of.test_error[place])
+        row[rate] = known_or_none(of.value[place])
+        row[f"{rate}_low"], row[f"{rate}_high"] = known_or_none(of.low[place]), known_or_none(of.high[place])
+        row[f"{rate}_draw_error"] = known_or_none(of.draw_error[place])
+        row[f"{rate}_test_error"] = known_or_none(of.test_error[place])
+        row[f"{rate}_kind"] = _kind(
+            float(of.draw_error[place]), float(of.test_error[place]), is_exact=of.is_exact[place]
+        )
         if row[rate] is not None and row[f"{rate}_low"] is None:
             notes.append(NOTES["still"])
     precision = found.rates["precision"].replicates
@@ -184,6 +190,14 @@ def _row(found: ClassRates, place: int, name: str) -> Row:
     if found.rates["recall"].lacking[place]:
         notes.append(NOTES["few"])
     return {**row, "note": "; ".join(dict.fromkeys(notes))}
+
+
+def _kind(draw: float, test: float, *, is_exact: bool) -> str:
+    """What an interval is made of, in words."""
+    if is_exact:
+        return "exact binomial, as nothing varied"
+    drawn = "" if math.isnan(draw) else f"of the draw of labels {draw:.3f}, "
+    return "" if math.isnan(test) else f"standard error {drawn}of the test rows {test:.3f}"
 
 
 def _differences(choice: Choice, other: Outcome, a: Kept, b: Kept, by: str) -> tuple[list[Row], str]:
@@ -201,9 +215,9 @@ def _differences(choice: Choice, other: Outcome, a: Kept, b: Kept, by: str) -> t
 
 def _difference(found: ClassDifferences, place: int) -> Row:
     return {
-        "difference": _plain(found.difference[place]),
-        "difference_low": _plain(found.low[place]),
-        "difference_high": _plain(found.high[place]),
-        "p_value": _plain(found.p_value[place]),
+        "difference": known_or_none(found.difference[place]),
+        "difference_low": known_or_none(found.low[place]),
+        "difference_high": known_or_none(found.high[place]),
+        "p_value": known_or_none(found.p_value[place]),
         "verdict": found.verdict(place),
     }

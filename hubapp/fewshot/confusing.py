@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.cache import cache
 from django.http import QueryDict
+from redis.exceptions import RedisError
 
 from hubapp.catalog.models import Dataset
+from hubapp.fewshot.classes import known_or_none
 from hubapp.fewshot.predictions import Choice, choice_of, is_place
 from hubapp.jobs.visibility import Person
-from workers.kit import UserError
+from workers.kit import UserError, digest_of
 from workers.statistics.class_rates import class_rates, named_pairs
 from workers.statistics.confusion import Confusion, confusion, rows_confused
 
@@ -18,6 +22,8 @@ MOST_DRAWN = 50  # classes of a matrix that can still be read
 MOST_PAIRS = 20
 MOST_ROWS = 24
 DRAWS = 1000
+CACHE_SECONDS = 30 * 24 * 3600
+_VERSION = 1  # raised when pairs are rated in another way
 SCALES = {"share": "Shares of each class's rows", "rows": "Numbers of rows"}
 
 
@@ -67,11 +73,11 @@ class Confused:
             return self.choice.why
         where = f" for the label “{self.choice.sub_task}”" if self.choice.sub_task else ""
         if not self.pairs:
-            return f"{self.choice.words}{where} confuses nothing: every test row is named right."
+            return f"{self.choice.words}{where}: nothing is confused, every test row is named right."
         first = self.pairs[0]
         return (
-            f"{self.choice.words}{where} most often takes “{first['name']}” for “{first['other_name']}”: "
-            f"{first['rows']:.3g} of {first['support']:,} test rows ({first['share']:.0%})."
+            f"{self.choice.words}{where}: most often “{first['name']}” is taken for “{first['other_name']}”, "
+            f"on {first['rows']:.3g} of {first['support']:,} test rows ({first['share']:.0%})."
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -141,29 +147,34 @@ def confusion_of(dataset: Dataset, query: QueryDict, user: Person) -> Confused:
 
 
 def _pairs(choice: Choice, found: Confusion) -> tuple[list[dict[str, Any]], str]:
+    """The pairs confused most with the shares of their classes, and how the intervals were made; cached by outcome."""
     most = found.most_confused(MOST_PAIRS)
-    if not most or choice.kept is None:
+    if not most or choice.kept is None or choice.outcome is None:
         return [], ""
+    key = f"confused:{digest_of([_VERSION, str(choice.outcome.pk), choice.query()])}"
+    with contextlib.suppress(RedisError):
+        if (stored := cache.get(key)) is not None:
+            return stored["pairs"], stored["kind"]
     task = choice.task
     named = named_pairs(task.logits, task.labels, [(of, other) for of, other, _ in most])
     rates = class_rates(named, draws=DRAWS, groups=choice.kept.groups)
     shares = rates.rates["recall"]
-    pairs = []
-    for place, (of, other, rows) in enumerate(most):
-        low, high = float(shares.low[place]), float(shares.high[place])
-        pairs.append(
-            {
-                "of": of,
-                "other": other,
-                "name": task.classes[of],
-                "other_name": task.classes[other],
-                "rows": rows,
-                "support": int(found.support[of]),
-                "share": float(shares.value[place]),
-                "low": low if low == low else None,
-                "high": high if high == high else None,
-            }
-        )
+    pairs = [
+        {
+            "of": of,
+            "other": other,
+            "name": task.classes[of],
+            "other_name": task.classes[other],
+            "rows": rows,
+            "support": int(found.support[of]),
+            "share": float(shares.value[place]),
+            "low": known_or_none(shares.low[place]),
+            "high": known_or_none(shares.high[place]),
+        }
+        for place, (of, other, rows) in enumerate(most)
+    ]
+    with contextlib.suppress(RedisError):
+        cache.set(key, {"pairs": pairs, "kind": rates.kind}, CACHE_SECONDS)
     return pairs, rates.kind
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import brier_score_loss
 
 from workers.statistics.bootstrap import point_score
 from workers.statistics.logits import softmax
-from workers.statistics.reliability import calibration, reliability_bins
+from workers.statistics.reliability import Bin, calibration
 from workers.statistics.strata import wilson_limits
 
 
@@ -22,14 +22,18 @@ def predictions(classes: int, *, replicates: int = 3, rows: int = 400) -> tuple[
     return logits, labels
 
 
+def reliability_bins(logits: np.ndarray, labels: np.ndarray) -> tuple[Bin, ...]:
+    return calibration(logits, labels, draws=5).bins
+
+
 @pytest.mark.parametrize("classes", [2, 5])
 def test_bins_are_those_of_scikit_learn(classes: int) -> None:
     logits, labels = predictions(classes, replicates=1)
     p = softmax(logits[0])
     shares, sure = calibration_curve(p.argmax(axis=1) == labels, p.max(axis=1), n_bins=15)
     bins = [one for one in reliability_bins(logits, labels) if one.rows]
-    np.testing.assert_allclose([one.share for one in bins], shares)
-    np.testing.assert_allclose([one.sure for one in bins], sure)
+    np.testing.assert_allclose(np.array([one.share for one in bins], dtype=float), shares)
+    np.testing.assert_allclose(np.array([one.sure for one in bins], dtype=float), sure)
     assert sum(one.rows for one in bins) == len(labels)
 
 
@@ -65,6 +69,8 @@ def test_ece_is_the_sum_over_its_bins_and_brier_that_of_scikit_learn() -> None:
     assert found.ece_interval.low <= found.ece <= found.ece_interval.high
     assert "3 replicates" in found.ece_interval.kind
     assert found.accuracy == pytest.approx((logits.argmax(axis=2) == labels).mean())
+    assert found.gap == pytest.approx(found.sure - found.accuracy)
+    assert found.gap_interval.low < found.gap < found.gap_interval.high
     assert found.sure == pytest.approx(np.mean([softmax(one).max(axis=1).mean() for one in logits]))
 
 
@@ -94,4 +100,4 @@ def test_counts_of_wilson_need_not_be_whole() -> None:
     assert low < wilson_limits(0.5, 8.0)[0]
     assert high > wilson_limits(0.5, 8.0)[1]
     with pytest.raises(ValueError, match="on the rows of the labels"):
-        reliability_bins(np.zeros((1, 3, 2)), [0, 1])
+        calibration(np.zeros((1, 3, 2)), [0, 1])

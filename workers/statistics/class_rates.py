@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from workers.statistics.bootstrap import bootstrap_weights
-from workers.statistics.paired import SIGNIFICANCE, holm
+from workers.statistics.paired import ROUNDING, SIGNIFICANCE, holm
 
 Array = NDArray[np.float64]
 Weights = NDArray[np.floating]
@@ -360,12 +360,14 @@ def class_differences(
     spread = _Spread(_mean_defined(apart))
     for weights in _chunks(rows, classes, draws=draws, seed=seed, groups=groups):
         spread.add(_means(a, weights, (rate,))[rate] - _means(b, weights, (rate,))[rate])
+    apart[np.abs(apart) < ROUNDING] = 0.0
     units = _units(a.truth, groups)
     mean, half, draw, test, df = _combined(apart, spread.variance, units, confidence=confidence)
+    mean = np.where(np.abs(mean) < ROUNDING, 0.0, mean)
     error = np.sqrt(np.nan_to_num(draw) ** 2 + test**2)
     ratio = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)
     p = np.where(np.isfinite(mean) & np.isfinite(error), 2 * stats.t.sf(ratio, df), np.nan)
-    is_still = np.isfinite(mean) & (error == 0) & (np.abs(mean) > 1e-12)
+    is_still = np.isfinite(mean) & (error == 0) & (mean != 0)
     p[is_still] = np.minimum(1.0, 2.0 ** (1 - units[is_still])) if rate == "recall" else 1.0
     known = np.flatnonzero(np.isfinite(p))
     p[known] = holm(p[known].tolist())

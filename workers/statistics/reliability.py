@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from workers.statistics.bootstrap_rates import ECE_BINS
-from workers.statistics.intervals import Interval, interval_sources
+from workers.statistics.bootstrap_rates import ECE_BINS, brier_losses, ece
+from workers.statistics.intervals import Interval, combined_interval
 from workers.statistics.logits import softmax
-from workers.statistics.replicates import counted_weights, mean_table
+from workers.statistics.replicates import counted_weights
 from workers.statistics.strata import wilson_limits
 
 Array = NDArray[np.float64]
@@ -41,7 +42,8 @@ class Calibration:
 
     bins       ECE_BINS of equal width
     ece, brier  means over the replicates with the interval of both sources
-    sure, accuracy   means of the highest probability and of being right; sure above accuracy is over-confident
+    sure, accuracy   means of the highest probability and of being right
+    gap              sure less accuracy: above 0 the head is surer than it is right; with the interval of both sources
     """
 
     bins: tuple[Bin, ...]
@@ -51,6 +53,8 @@ class Calibration:
     brier_interval: Interval
     sure: float
     accuracy: float
+    gap: float
+    gap_interval: Interval
     rows: int
     replicates: int
 
@@ -61,24 +65,38 @@ class Calibration:
         return f"95% Wilson score interval of the share right{mean}"
 
 
-def reliability_bins(logits: ArrayLike, labels: ArrayLike) -> tuple[Bin, ...]:
-    """Rows of logits (R, N, C) by their highest probability, binned as `bootstrap_ece` does; labels (N,) in 0..C−1.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Told:
+    """One replicate: of each row the highest probability, whether that is right, and what it adds to the Brier score.
 
-    The ECE is Σ rows / N · |share − sure| of one replicate (Guo et al., ICML 2017); bins of several replicates are
-    laid over each other.
+    ece  of all rows, then by draw
     """
-    z, y = np.asarray(logits), np.asarray(labels, dtype=np.int64)
-    if z.ndim != 3 or z.shape[1] != y.size or not z.size:
-        raise ValueError(f"logits must be (R, N, C) on the rows of the labels: {z.shape}, {y.size} labels")
+
+    sure: Array
+    right: NDArray[np.bool_]
+    losses: Array
+    ece: Array
+
+
+def _told(logits: NDArray[np.generic], labels: NDArray[np.int64], weights: NDArray[np.floating]) -> _Told:
+    p = softmax(np.asarray(logits, dtype=np.float64))
+    return _Told(
+        sure=p.max(axis=1),
+        right=p.argmax(axis=1) == labels,
+        losses=brier_losses(p, labels),
+        ece=ece(p, labels, weights),
+    )
+
+
+def _bins(told: Sequence[_Told]) -> tuple[Bin, ...]:
+    """Bins of several replicates laid over each other, as `bootstrap_ece` bins rows."""
     rows, right, sure = np.zeros(ECE_BINS), np.zeros(ECE_BINS), np.zeros(ECE_BINS)
-    for one in z:
-        p = softmax(np.asarray(one, dtype=np.float64))
-        top = p.max(axis=1)
-        bins = np.clip(np.ceil(top * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    for one in told:
+        bins = np.clip(np.ceil(one.sure * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
         rows += np.bincount(bins, minlength=ECE_BINS)
-        right += np.bincount(bins, weights=p.argmax(axis=1) == y, minlength=ECE_BINS)
-        sure += np.bincount(bins, weights=top, minlength=ECE_BINS)
-    return tuple(_bin(place, rows[place], right[place], sure[place], len(z)) for place in range(ECE_BINS))
+        right += np.bincount(bins, weights=one.right, minlength=ECE_BINS)
+        sure += np.bincount(bins, weights=one.sure, minlength=ECE_BINS)
+    return tuple(_bin(place, rows[place], right[place], sure[place], len(told)) for place in range(ECE_BINS))
 
 
 def _bin(place: int, rows: float, right: float, sure: float, replicates: int) -> Bin:
@@ -101,26 +119,39 @@ def _bin(place: int, rows: float, right: float, sure: float, replicates: int) ->
 def calibration(
     logits: ArrayLike, labels: ArrayLike, *, draws: int = 1000, seed: int = 0, groups: ArrayLike | None = None
 ) -> Calibration:
-    """Reliability, ECE and Brier score of logits (R, N, C), labels (N,) in 0..C−1; groups (N,) are resampled whole."""
+    """Reliability, ECE and Brier score of logits (R, N, C), labels (N,) in 0..C−1; groups (N,) are resampled whole.
+
+    The ECE is the mean over the replicates of Σ rows / N · |share right − mean probability| (Guo et al., ICML 2017).
+    """
     z, y = np.asarray(logits), np.asarray(labels, dtype=np.int64)
-    bins = reliability_bins(z, y)
+    if z.ndim != 3 or z.shape[1] != y.size or not z.size:
+        raise ValueError(f"logits must be (R, N, C) on the rows of the labels: {z.shape}, {y.size} labels")
     weights = counted_weights(y.size, draws=draws, seed=seed, groups=groups)
     units = y.size if groups is None else len(np.unique(np.asarray(groups)))
-    found = {}
-    for metric, (values, drawn) in mean_table(["ece", "brier"], list(z), y, weights).items():
-        bounds = (0.0, 2.0 if metric == "brier" and z.shape[2] > 2 else 1.0)
-        sources = interval_sources(
-            values, float(drawn.var(ddof=1)), bounds=bounds, test_degrees_of_freedom=max(units - 1, 1)
-        )
-        found[metric] = float(values.mean()), sources.combined
+    told = [_told(one, y, weights) for one in z]
+    bins = _bins(told)
+
+    def measured(values: Array, drawn: Array, bounds: tuple[float, float]) -> Interval:
+        variance = float(drawn.var(ddof=1))
+        return combined_interval(values, variance, bounds=bounds, test_degrees_of_freedom=max(units - 1, 1))
+
+    def of_rows(terms: Array, bounds: tuple[float, float]) -> Interval:
+        drawn = terms.mean(axis=0) @ weights[:, 1:] / weights[:, 1:].sum(axis=0, dtype=np.float64)
+        return measured(terms.mean(axis=1), drawn, bounds)
+
+    errors = np.stack([one.ece for one in told])
+    losses = np.stack([one.losses for one in told])
+    apart = np.stack([one.sure - one.right for one in told])
     return Calibration(
         bins=bins,
-        ece=found["ece"][0],
-        ece_interval=found["ece"][1],
-        brier=found["brier"][0],
-        brier_interval=found["brier"][1],
-        sure=float(sum((one.sure or 0.0) * one.rows for one in bins) / y.size),
-        accuracy=float(sum(one.right for one in bins) / y.size),
+        ece=float(errors[:, 0].mean()),
+        ece_interval=measured(errors[:, 0], errors[:, 1:].mean(axis=0), (0.0, 1.0)),
+        brier=float(losses.mean()),
+        brier_interval=of_rows(losses, (0.0, 2.0 if z.shape[2] > 2 else 1.0)),
+        sure=float(np.mean([one.sure for one in told])),
+        accuracy=float(np.mean([one.right for one in told])),
+        gap=float(apart.mean()),
+        gap_interval=of_rows(apart, (-1.0, 1.0)),
         rows=y.size,
         replicates=len(z),
     )
