@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hubapp.fewshot import exports_urls, views, views_predictions
+from hubapp.fewshot import exports_urls, manifests_urls, views, views_predictions
 from hubapp.ui.pages import page_paths
 
 app_name = "fewshot"
@@ -24,4 +24,5 @@ urlpatterns = [
         "datasets/<slug:slug>/fewshot/confusion/chart.json", views_predictions.confusion_chart, name="confusion_chart"
     ),
     *exports_urls.urlpatterns,
+    *manifests_urls.urlpatterns,
 ]

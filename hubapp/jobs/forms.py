@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from django import forms
-from django.urls import reverse_lazy
+from django.urls import NoReverseMatch, reverse, reverse_lazy
 from pydantic.fields import FieldInfo
 
 from hubapp.catalog.models import Dataset, Model
@@ -30,6 +30,8 @@ MODEL_ATTRS = {
     "hx-target": "#model-choices",
     "hx-swap": "innerHTML",
 }
+# Pages that offer what a parameter may name, by what it names; options of a list, for the chosen data set.
+OFFERED_AT = {"manifest": "fewshot:manifest_choices"}
 
 
 def kind_choices() -> list[tuple[str, str]]:
@@ -61,7 +63,27 @@ def spec_field(name: str, info: FieldInfo) -> forms.Field:
         return forms.CharField(initial=", ".join(str(value) for value in default or ()), **common)
     if get_origin(annotation) in {Union, types.UnionType}:
         return forms.CharField(initial="" if default is None else str(default), **common)
+    if address := _offered_at(info):
+        common["widget"] = forms.TextInput(attrs={**address, "list": f"{PREFIX}{name}-choices"})
+        common["widget"].attrs["hx-target"] = f"#{PREFIX}{name}-choices"
     return forms.CharField(initial=default, **common)
+
+
+def _offered_at(info: FieldInfo) -> dict[str, str]:
+    """Attributes of a text field whose values another room's page offers; none where no room has the page."""
+    names = info.json_schema_extra.get("names") if isinstance(info.json_schema_extra, dict) else None
+    try:
+        address = reverse(OFFERED_AT[str(names)])
+    except (KeyError, NoReverseMatch):
+        return {}
+    return {
+        "hx-get": address,
+        "hx-trigger": "load, focus, change from:#id_dataset",
+        "hx-include": "#id_dataset",
+        "hx-swap": "innerHTML",
+        "autocomplete": "off",
+        "spellcheck": "false",
+    }
 
 
 class ParamsForm(forms.Form):
@@ -72,6 +94,11 @@ class ParamsForm(forms.Form):
         self.entry = entry
         for name, info in entry.params.model_fields.items():
             self.fields[f"{PREFIX}{name}"] = spec_field(name, info)
+
+    @property
+    def choices_lists(self) -> list[str]:
+        """The ids of the lists of values that pages of other rooms fill."""
+        return [str(field.widget.attrs["list"]) for field in self.fields.values() if "list" in field.widget.attrs]
 
     def params(self) -> dict[str, Any]:
         """What was filled in, by the parameters' names; call after `is_valid`."""

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from hubapp.jobs import choices, selectors, services
-from hubapp.jobs.forms import ParamsForm, SubmitForm
+from hubapp.jobs.forms import PREFIX, ParamsForm, SubmitForm
 from hubapp.jobs.kinds import kind_get, kind_list, kind_title
 from hubapp.jobs.models import Job
 from hubapp.ui.pages import page
@@ -130,7 +130,8 @@ def job_submit(request: HttpRequest) -> HttpResponse:
         return _job_submit_post(request)
     form = SubmitForm(initial=request.GET.dict(), user=request.user)
     entry = _entry_of(request.GET.get("kind", ""))
-    return _submit_page(request, entry, form, ParamsForm(entry=entry) if entry else None)
+    given = {name: value for name, value in request.GET.items() if name.startswith(PREFIX)}
+    return _submit_page(request, entry, form, ParamsForm(entry=entry, initial=given) if entry else None)
 
 
 @require_safe

@@ -81,6 +81,7 @@ def test_the_query_narrows_and_the_newest_wins(hub: Any, client: Client) -> None
     old = stored(hub, "noise")
     kept = old.scores.get(metric="accuracy", head="logistic", shots=8)
     old.pk, old.job_id, old._state.adding = None, _job(old), True
+    old.provenance = {**old.provenance, "protocol": "coop"}
     old.params = {"protocol": "coop"}
     old.save()
     old.scores.create(metric="accuracy", head="logistic", shots=8, value=0.123, low=0.1, high=0.2)

@@ -11,6 +11,7 @@ from workers.kit import UserError
 
 FOLDER = "manifests"
 INCOMING = "incoming"
+LARGEST_BYTES = 64 * 2**20
 DAY_SECONDS = 86_400.0
 HEX = frozenset("0123456789abcdef")
 

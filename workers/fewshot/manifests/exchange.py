@@ -13,9 +13,9 @@ from workers.fewshot.manifests.form import ABOUT, ALL_KEY, FORMAT, LAYOUT, Manif
 from workers.fewshot.shots import ALL
 from workers.fewshot.splits import split_of
 from workers.kit import UserError
+from workers.sources.manifest_store import LARGEST_BYTES
 
 Rows = NDArray[np.int64]
-LARGEST_BYTES = 64 * 2**20
 LARGEST_ID = 2**62
 LARGEST_K = 2**31
 LONGEST_TEXT = 2000
