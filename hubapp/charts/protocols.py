@@ -13,6 +13,7 @@ from hubapp.charts.rows import Estimate
 from hubapp.charts.scores import comparison
 
 Row = Mapping[str, Any]
+WIDE = 20  # times the smallest error
 MOST_NUMBERED = 60  # cells of a heat map that hold their value
 
 
@@ -132,6 +133,8 @@ def forecast_errors(rows: Sequence[Row], *, metric: str = "mse", title: str = "M
     if not known:
         return empty("Nothing was foretold.", columns=columns)
     horizons = sorted({row["horizon"] for row in known})
+    lowest, highest = min(row["value"] for row in known), max(row["value"] for row in known)
+    is_wide = lowest > 0 and highest > WIDE * lowest
     methods = list(dict.fromkeys(row["method"] for row in known))
     traces = []
     for place, method in enumerate(methods):
@@ -164,7 +167,8 @@ def forecast_errors(rows: Sequence[Row], *, metric: str = "mse", title: str = "M
             range=[-0.5, len(horizons) - 0.5],
             showgrid=False,
         ),
-        yaxis=axis(title, rangemode="tozero"),
+        # Methods that fail do so by orders of magnitude, and would press the others into one line.
+        yaxis=axis(f"{title} (log scale)", type="log") if is_wide else axis(title, rangemode="tozero"),
     )
 
 

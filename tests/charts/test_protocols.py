@@ -84,6 +84,9 @@ def test_horizons_are_in_order_whatever_the_rows() -> None:
     figure = DRAWN["errors"][0]
     assert list(lines(figure)["Ridge"]["y"]) == [0.5, 0.9]
     assert list(figure["layout"]["xaxis"]["ticktext"]) == ["96", "192"]
+    assert figure["layout"]["yaxis"].get("type") != "log"
+    wide = charts.forecast_errors([*ERRORS, {**ERRORS[0], "method": "Lost", "value": 40.0, "low": 30.0, "high": 50.0}])
+    assert wide["layout"]["yaxis"]["type"] == "log"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from workers.fewshot.protocols.forecasting import baselines, ridge, season_of
+from workers.fewshot.protocols.forecasting import PENALTIES, baselines, ridge, season_of
 from workers.fewshot.protocols.windows import Windows, plan_for, split_windows, standardised, windows_of
 from workers.kit import UserError
 
@@ -52,6 +52,20 @@ def test_ridge_is_scikit_learns() -> None:
     reference = Ridge(alpha=penalty).fit(x, y)
     np.testing.assert_allclose(coefficients[:-1], reference.coef_.T, atol=1e-10)
     np.testing.assert_allclose(coefficients[-1], reference.intercept_, atol=1e-10)
+
+
+def test_without_validation_windows_the_penalty_is_that_of_leaving_each_row_out() -> None:
+    generator = np.random.default_rng(4)
+    x = generator.normal(size=(20, 30))
+    y = x[:, :2] + generator.normal(size=(20, 2))
+    _, penalty = ridge(x, y, np.empty((0, 30)), np.empty((0, 2)))
+    errors = []
+    for candidate in PENALTIES:
+        others = [np.arange(20) != row for row in range(20)]
+        left_out = [Ridge(alpha=candidate).fit(x[rest], y[rest]).predict(x[~rest])[0] for rest in others]
+        errors.append(((np.array(left_out) - y) ** 2).mean())
+    assert penalty == PENALTIES[int(np.argmin(errors))]
+    assert PENALTIES[0] < penalty < PENALTIES[-1]
 
 
 def test_a_season_is_found_and_repeated_without_error() -> None:

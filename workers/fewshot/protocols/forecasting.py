@@ -47,19 +47,27 @@ class Forecaster(Protocol):
 def ridge(x: Array, y: Array, x_validation: Array, y_validation: Array) -> tuple[Array, float]:
     """Coefficients (D + 1, H) of the ridge regression, the last row the intercept, and its penalty.
 
-    The penalty is the one of `PENALTIES` with the least squared error on the validation windows (on the training
-    windows where there are none, which leaves the strongest that costs nothing). One singular value decomposition.
+    The penalty is the one of `PENALTIES` with the least squared error on the validation windows; where there are none,
+    with the least leave-one-out error (PRESS, closed form). One singular value decomposition.
     """
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     u, s, vt = np.linalg.svd(x - mean_x, full_matrices=False)
     inner = u.T @ (y - mean_y)
-    has_validation = len(x_validation) > 0
-    held = ((x_validation if has_validation else x) - mean_x) @ vt.T
-    target = (y_validation if has_validation else y) - mean_y
-    errors = [float(((held @ ((s / (s * s + p))[:, None] * inner) - target) ** 2).mean()) for p in PENALTIES]
+    if len(x_validation):
+        held, target = (x_validation - mean_x) @ vt.T, y_validation - mean_y
+        errors = [float(((held @ ((s / (s * s + p))[:, None] * inner) - target) ** 2).mean()) for p in PENALTIES]
+    else:
+        errors = [float((_left_out(u, s, inner, y - mean_y, p) ** 2).mean()) for p in PENALTIES]
     penalty = PENALTIES[int(np.argmin(errors))]
     weights = vt.T @ ((s / (s * s + penalty))[:, None] * inner)
     return np.vstack([weights, mean_y - mean_x @ weights]), penalty
+
+
+def _left_out(u: Array, s: Array, inner: Array, y: Array, penalty: float) -> Array:
+    """What is left of each row (n, H) of centred targets under the fit without it (Allen, Technometrics 1974)."""
+    shrunk = s * s / (s * s + penalty)
+    room = 1.0 - 1.0 / len(y) - (u * u) @ shrunk
+    return np.asarray((y - u @ (shrunk[:, None] * inner)) / np.maximum(room, 1e-9)[:, None])
 
 
 def _predicted(x: Array, coefficients: Array) -> Array:
