@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.fewshot.letter_tower import LetterTower
 from tests.fewshot.made_contexts import context_with
 from workers.fewshot.protocol_entries import PairSimilaritySpec
 from workers.fewshot.protocols import pair_similarity
 from workers.fewshot.protocols.pair_similarity import pairs_of, run, similarity_scores
-from workers.kit import ANALYSES, DatasetRef, UserError
+from workers.kit import ANALYSES, LOADERS, DatasetRef, LoaderEntry, LocalContext, ModelRef, UserError
 from workers.statistics.bootstrap import bootstrap_weights
 
 
@@ -63,6 +64,38 @@ def test_every_draw_is_scipys_of_the_pairs_drawn():
         rows = np.repeat(np.arange(25), weights.astype(int))
         assert found["spearman"][1][draw] == pytest.approx(stats.spearmanr(cosines[rows], gold[rows]).statistic)
         assert found["pearson"][1][draw] == pytest.approx(stats.pearsonr(cosines[rows], gold[rows]).statistic)
+
+
+def test_a_table_of_sentences_with_pairs_and_scores_is_read_and_scored(tmp_path):
+    letters = LoaderEntry(
+        name="letters",
+        title="Letters",
+        meaning="Letters.",
+        target="tests.fewshot.letter_tower:open_tower",
+        modality="text",
+    )
+    pairs = [("a cat sat", "a cat sits", 4.5), ("blue sky", "sky blue", 5), ("jazz", "quick fox", 0.5),
+             ("my mum", "your dad", 1), ("red wine", "red vine", 3), ("old owl", "cold bowl", 2.5),
+             ("zip", "lava", 0), ("one two", "two ones", 4), ("green tea", "great bee", 2),
+             ("hymn", "book", 0)]  # fmt: skip
+    lines = [f"{text},{score},p{n}" for n, (one, other, score) in enumerate(pairs) for text in (one, other)]
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(["sentence,score,pair", *lines]), encoding="utf-8")
+    config = {"label": "score", "task": "regression", "group_column": "pair", "inputs": ["sentence"]}
+    dataset = DatasetRef(
+        name="pairs", revision="p" * 64, source="csv", modality="text", location=str(path), config=config
+    )
+    LOADERS.add(letters)
+    try:
+        model = ModelRef(name="tower", revision="t" * 64, files=("w",), loader="letters", modality="text")
+        outcome = run(PairSimilaritySpec(draws=200), LocalContext(model=model, dataset=dataset))
+    finally:
+        del LOADERS._entries["letters"]
+    counts = [LetterTower().encode_texts([one, other]) for one, other, _ in pairs]
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in counts]
+    wanted = stats.spearmanr(cosines, [score for *_, score in pairs]).statistic
+    assert outcome.scores[0].value == pytest.approx(wanted)
+    assert outcome.summary["pairs"] == 10
 
 
 @pytest.mark.slow  # importing mteb takes seconds
