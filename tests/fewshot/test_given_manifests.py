@@ -13,7 +13,7 @@ from workers.fewshot.analysis import run
 from workers.fewshot.entries import SHOTS, FewshotSpec, ManifestImportSpec, manifest_fit
 from workers.fewshot.manifest_import import run as import_run
 from workers.fewshot.manifests import manifest_of
-from workers.kit import DATASET_SOURCES, DatasetRef, LocalContext, UserError
+from workers.kit import ANALYSES, DATASET_SOURCES, DatasetRef, LocalContext, UserError
 from workers.sources.manifest_store import (
     incoming_keep,
     incoming_path,
@@ -209,3 +209,41 @@ def test_old_files_that_came_in_go(tmp_path):
     assert incoming_sweep(tmp_path) == 0
     assert incoming_sweep(tmp_path, older_than_seconds=-1) == 1
     assert not incoming_path(tmp_path, "1" * 64).exists()
+
+
+def test_more_labels_than_any_class_has_are_refused_or_left_out():
+    made = digits()  # 500 rows, about 50 a class
+    with pytest.raises(UserError, match=r"k = 64 is larger than any class: the largest has 5\d rows") as refused:
+        run(SPEC.model_copy(update={"shots": (1, 64)}), made)
+    assert refused.value.field == "shots"
+    assert not (made.store_dir / "cells").exists()
+    # The default grid is nobody's wish: what cannot be had of it is left out, and said.
+    outcome = run(SPEC.model_copy(update={"shots": SHOTS, "replicates": 1}), made)
+    assert sorted({score.shots for score in outcome.scores}) == [0, 1, 2, 4, 8, 16, 32]
+    assert "No class has rows for 64, 128 labels a class: left out." in made.lines
+
+
+def test_what_can_be_known_is_refused_before_anything_is_queued(tmp_path):
+    refuses = ANALYSES.get("fewshot").refuses
+    manifest = redrawn(shots=(1, 4, 0), dataset_name="digits")
+    manifest_keep(tmp_path, manifest.digest, manifest.to_json())
+    ref = DatasetRef(name="digits", revision="d" * 64, source="digits", rows=500)
+    several = DatasetRef(name="tags", revision="d" * 64, source="digits", rows=500, config={"task": "multi-label"})
+    other = DatasetRef(name="digits", revision="f" * 64, source="digits", rows=500)
+    for spec, dataset, field, words in (
+        (FewshotSpec(manifest="1" * 64), ref, "manifest", "No manifest 111111111111 is kept here"),
+        (FewshotSpec(manifest=manifest.digest), other, "manifest", "revision dddddddddddd of digits; this one is ffff"),
+        (FewshotSpec(manifest=manifest.digest, shots=(8, 1)), ref, "shots", "has 1, 4 labels a class and all rows"),
+        (FewshotSpec(shots=(1, 512)), ref, "shots", "512 labels a class were asked for, but the data set has 500 rows"),
+        (FewshotSpec(heads=("zero_shot",)), several, "heads", "several labels a row"),
+    ):
+        refusal = refuses(spec, dataset, tmp_path)
+        assert refusal is not None
+        assert (refusal.field, words in refusal.message) == (field, True)
+    for spec in (
+        FewshotSpec(manifest=manifest.digest),
+        FewshotSpec(manifest=manifest.digest, shots=(4,)),
+        FewshotSpec(),
+        FewshotSpec(protocol="vtab", shots=(1000,)),
+    ):
+        assert refuses(spec, ref, tmp_path) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,50 @@ def test_a_hostile_file_ends_its_job_with_a_sentence(site: Site, person: Client,
     job = site.run(job_at(bring(person, change(text))))
     assert (job.status, job.error_kind) == ("failed", "user")
     assert sentence in job.error_message
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"p-manifest": "1" * 64}, "No manifest 111111111111 is kept here"),
+        ({"p-manifest": "abc"}, "a manifest is named by its digest of 64 hex digits"),
+        ({"p-shots": "1, 4000"}, "4,000 labels a class were asked for, but the data set has 1,797 rows"),
+        ({"p-shots": "1, 1"}, "the same number of labels appears twice"),
+        ({"p-heads": "crystal_ball"}, "There is no heads named"),
+        ({"p-protocol": "tarot"}, "there is no protocol"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_before_anything_is_queued(
+    site: Site, person: Client, params: dict[str, str], sentence: str
+) -> None:
+    answer = person.post("/jobs/submit", {"kind": "fewshot", "model": "net", "dataset": "digits", **params})
+    page = unescape(answer.content.decode())
+    assert (answer.status_code, sentence in page) == (400, True)
+    assert not Job.objects.exists()
+    assert "<details open" in page
+    assert all(f'value="{value}"' in page for value in params.values())
+
+
+def test_data_sets_that_cannot_be_learnt_are_refused_in_the_form(site: Site, person: Client) -> None:
+    for changes, sentence in (
+        ({"classes": ["zero"]}, "one class only"),
+        ({"config": {"task": "regression"}}, "is for regression"),
+        ({"config": {"task": "multi-label"}}, "several labels a row"),
+    ):
+        DatasetRevision.objects.update(**{"classes": ["0", "1"], "config": {}} | changes)
+        form = {"kind": "fewshot", "model": "net", "dataset": "digits", "p-heads": "zero_shot"}
+        answer = person.post("/jobs/submit", form)
+        assert (answer.status_code, sentence in answer.content.decode()) == (400, True)
+    assert not Job.objects.exists()
+
+
+def test_more_labels_than_any_class_has_end_the_job_before_a_fit(site: Site) -> None:
+    params = QUICK | {"shots": (1, 1000)}
+    job = job_submit(
+        kind="fewshot", revision=site.model.current_revision, dataset_revision=site.revision, params=params
+    ).job
+    assert site.run(job).error_message == (
+        "k = 1,000 is larger than any class: the largest has 183 rows. Ask for at most as many labels a class, or for "
+        "0, which takes all rows."
+    )
+    assert not (site.folder / "features" / "cells").exists()

@@ -11,10 +11,11 @@ from threadpoolctl import threadpool_limits
 
 from workers.fewshot.cells import HeadMaker, maker_of
 from workers.fewshot.curves import HeldOut, Point, Weights, mean_points, points_of, sentence_of
-from workers.fewshot.entries import FEWSHOT, FewshotSpec
+from workers.fewshot.entries import FEWSHOT, SHOTS, FewshotSpec
 from workers.fewshot.grid import Grid, run_grid, size_of
 from workers.fewshot.plan import Plan, SubTask, plan_of
 from workers.fewshot.reading import read_for_heads
+from workers.fewshot.refusing import size_words
 from workers.fewshot.report import facts_of, note_of, predictions_of, tables_of
 from workers.fewshot.shots import ALL, protocol_named
 from workers.kit import HEADS, Artifact, Context, Outcome, Score
@@ -61,7 +62,10 @@ def run(spec: FewshotSpec, context: Context) -> Outcome:
         replicates=spec.replicates,
         seed=spec.seed,
         given=manifest_read(context.store_dir, spec.manifest) if spec.manifest else None,
+        drops_large=spec.shots == SHOTS,
     )
+    if left_out := [k for k in spec.shots if not spec.manifest and k not in plan.shots]:
+        context.log(f"No class has rows for {size_words(left_out)}: left out.")
     texts = read.texts_of(plan.sub_tasks[0].present)
     makers = [maker_of(name, spec, texts=texts) for name in spec.heads]
     context.log(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from pydantic import Field, field_validator
 
 from workers.fewshot.head_entries import C_GRID
+from workers.fewshot.refusing import refuse_heads, refuse_manifest, refuse_shots
 from workers.fewshot.shot_protocols import PROTOCOLS
 from workers.kit import ANALYSES, HEADS, DatasetRef, JobEntry, ModelRef, Spec, UserError
 from workers.sources.entries import encoding_fit
@@ -159,6 +161,19 @@ def fewshot_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | Non
     return encoding_fit(model, dataset)
 
 
+def fewshot_refusal(spec: FewshotSpec, dataset: DatasetRef | None, store_dir: Path) -> UserError | None:
+    """Why these parameters cannot be run on the data set, as far as can be known before anything is queued."""
+    try:
+        refuse_heads(spec.heads, dataset)
+        if spec.manifest:
+            refuse_manifest(spec.manifest, spec.chosen_shots, dataset, store_dir)
+        elif spec.shots != SHOTS:
+            refuse_shots(spec.shots, spec.protocol, dataset)
+    except UserError as error:
+        return error
+    return None
+
+
 def features_params(spec: FewshotSpec) -> dict[str, str]:
     """Parameters of the features that the evaluation waits for: tokens where no head reads anything else."""
     return {"pooling": "tokens"} if all("tokens" in HEADS.get(name).needs for name in spec.heads) else {}
@@ -177,6 +192,7 @@ FEWSHOT = ANALYSES.add(
         waits_for="features",
         waits_for_params=features_params,
         fits=fewshot_fit,
+        refuses=fewshot_refusal,
         paper="Wornow et al., NeurIPS 2023, arXiv:2307.02028",
     )
 )

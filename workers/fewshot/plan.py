@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.fewshot.manifests import Manifest, PlacedDraw, import_manifest, manifest_of
+from workers.fewshot.refusing import missing_sizes, size_words
 from workers.fewshot.shot_protocols import PROTOCOLS
-from workers.fewshot.shots import ALL
 from workers.kit import DatasetRef, UserError
 from workers.sources.store import Features
 
@@ -83,15 +83,19 @@ def plan_of(
     replicates: int,
     seed: int,
     given: str | bytes | None = None,
+    drops_large: bool = False,
 ) -> Plan:
     """Split and draw by the data set's revision, the protocol and `seed` alone, so that all models see the same rows.
 
-    given  the text of a manifest whose split and draws are taken instead; `shots` then chooses among its numbers of
-           labels, all where it is empty, and `protocol`, `replicates` and `seed` are not read
+    given        the text of a manifest whose split and draws are taken instead; `shots` then chooses among its numbers
+                 of labels, all where it is empty, and `protocol`, `replicates` and `seed` are not read
+    drops_large  leaves out the numbers of labels that no class has rows for; else they are refused
 
     Raises UserError where no split or draw can be made, where a given manifest does not fit these rows or lacks a
     number of labels, or where a draw holds one class only.
     """
+    if given is None:
+        shots = _within_classes(features, protocol, shots, drops_large=drops_large)
     manifest = _drawn(features, dataset, protocol=protocol, shots=shots, replicates=replicates, seed=seed, given=given)
     wanted = list(manifest.sub_tasks[0].draws) if given is None else _chosen(manifest, shots)
     placed = manifest.positions(features.row_ids)
@@ -110,6 +114,25 @@ def plan_of(
         test_groups=None if features.groups is None else features.groups[placed.test],
         manifest=manifest,
     )
+
+
+def _within_classes(features: Features, protocol: str, shots: Sequence[int], *, drops_large: bool) -> Sequence[int]:
+    """The numbers of labels that at least one class has rows for; some are lacking in single classes nevertheless."""
+    if protocol not in PROTOCOLS or PROTOCOLS[protocol].k_means != "labels a class":
+        return shots
+    if features.task == "multi-label" and features.targets is not None:
+        given = np.count_nonzero(features.targets, axis=0)
+        largest = int(np.maximum(given, len(features.targets) - given).max(initial=0))
+    else:
+        largest = int(np.unique(features.labels, return_counts=True)[1].max(initial=0))
+    kept = [k for k in shots if k <= largest]
+    if len(kept) < len(shots) and not (drops_large and kept):
+        raise UserError(
+            f"k = {max(shots):,} is larger than any class: the largest has {largest:,} rows. Ask for at most as many "
+            "labels a class, or for 0, which takes all rows.",
+            field="shots",
+        )
+    return kept
 
 
 def _drawn(
@@ -170,7 +193,7 @@ def sizes_of(manifest: Manifest) -> list[int]:
         for k, draws in task.draws.items():
             if [draw.replicate for draw in draws] != list(range(len(draws))) or counts.get(k) != len(draws):
                 raise UserError(
-                    f"The manifest's draws of {_size_words([k])} are not numbered from 0, or are not as many for every "
+                    f"The manifest's draws of {size_words([k])} are not numbered from 0, or are not as many for every "
                     "label. Import one whose draws are complete.",
                     field="manifest",
                 )
@@ -187,16 +210,8 @@ def sizes_of(manifest: Manifest) -> list[int]:
 def _chosen(manifest: Manifest, shots: Sequence[int]) -> list[int]:
     sizes = sizes_of(manifest)
     if missing := [k for k in shots if k not in sizes]:
-        raise UserError(
-            f"The manifest has no draws of {_size_words(missing)}; it has {_size_words(sizes)}. Ask for some of those, "
-            "or for none to take them all.",
-            field="shots",
-        )
+        raise missing_sizes(missing, sizes)
     return list(shots) or sizes
-
-
-def _size_words(sizes: Sequence[int]) -> str:
-    return ", ".join("all rows" if k == ALL else f"{k:,}" for k in sizes) + " labels a class"
 
 
 def _refuse_one_class(name: str, labels: Rows, draws: Mapping[int, Sequence[PlacedDraw]]) -> None:

@@ -12,6 +12,7 @@ from workers.fewshot.class_texts import class_texts_of
 from workers.fewshot.grid import Inputs, inputs_of
 from workers.fewshot.heads.protocol import ClassTexts
 from workers.fewshot.plan import checked_features
+from workers.fewshot.refusing import refuse_heads
 from workers.kit import HEADS, Context, UserError
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_of
@@ -45,13 +46,8 @@ def read_for_heads(heads: Sequence[str], context: Context, *, templates: Sequenc
 
     Raises UserError where the model or the data set does not give what a head needs.
     """
+    refuse_heads(heads, context.dataset)
     speaking = [name for name in heads if "class_texts" in HEADS.get(name).needs]
-    if speaking and context.dataset is not None and context.dataset.config.get("task") == "multi-label":
-        raise UserError(
-            f"The head {HEADS.get(speaking[0]).title!r} names one class a row, but this data set has several labels a "
-            "row: choose other heads.",
-            field="heads",
-        )
     texts = class_texts_of(context, templates=templates) if speaking else None
     tokens = [name for name in heads if "tokens" in HEADS.get(name).needs]
     found: dict[bool, Inputs] = {}

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from threading import RLock
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -88,6 +89,8 @@ class JobEntry(Entry):
     time_limit_seconds  after which the job fails with error kind "timeout"
     reads_by_range      can read safetensors of a hub by byte ranges, so the weights need not lie here
     fits                (model, dataset) -> None if this kind can run on them, else a sentence that says why not
+    refuses             (parameters, dataset, store folder) -> None, or the UserError that the run would end with: what
+                        can be known before anything is queued, from what is at hand
     """
 
     queue: Literal["cpu", "gpu", "housekeeping"] = "cpu"
@@ -98,6 +101,9 @@ class JobEntry(Entry):
     time_limit_seconds: int = 3600
     reads_by_range: bool = False
     fits: Callable[[ModelRef | None, DatasetRef | None], str | None] = field(default=lambda model, dataset: None)
+    refuses: Callable[[Any, DatasetRef | None, Path], UserError | None] = field(
+        default=lambda spec, dataset, store: None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
@@ -107,6 +108,8 @@ def job_submit(
     )
     if reason := misfit(entry, revision, dataset_revision):
         raise UserError(reason, field="model" if "model" in entry.needs else None)
+    if refusal := _refusal(request):
+        raise refusal
     user = requested_by if isinstance(requested_by, User) else None
     with transaction.atomic():
         submission = _submit(request, user=user, parent=parent, schedule=schedule, due_at=due_at, rerun=rerun)
@@ -138,6 +141,12 @@ def misfit(entry: JobEntry, revision: Revision | None, dataset_revision: Dataset
             return f"{entry.title} needs a data set. Choose one."
         dataset = dataset_ref(dataset_revision)
     return entry.fits(model, dataset)
+
+
+def _refusal(request: _Request) -> UserError | None:
+    """What a kind has against parameters, before anything is queued."""
+    data = dataset_ref(request.dataset_revision) if request.dataset_revision else None
+    return request.entry.refuses(request.spec, data, Path(settings.FEATURES_DIR))
 
 
 def _twin(request: _Request, *, rerun: bool) -> Submission | None:
@@ -269,6 +278,9 @@ def batch_submit(
             )
             if reason := misfit(entry, revision, dataset_revision):
                 lines.append(("warning", f"{request.title} was left out: {reason}"))
+                continue
+            if refusal := _refusal(request):
+                lines.append(("warning", f"{request.title} was left out: {refusal.message}"))
                 continue
             try:
                 submission = _submit(request, user=user, parent=parent, schedule=schedule, due_at=None, rerun=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.fewshot.manifests.form import ABOUT, ALL_KEY, FORMAT, LAYOUT, Manifest, ManifestDraw, ManifestTask
+from workers.fewshot.refusing import other_revision
 from workers.fewshot.shots import ALL
 from workers.fewshot.splits import split_of
 from workers.kit import UserError
@@ -49,11 +50,7 @@ def import_manifest(
     if ABOUT in content:
         manifest = _own(content)
         if manifest.dataset_revision != dataset_revision:
-            raise UserError(
-                f"The manifest was made for the revision {manifest.dataset_revision[:12] or 'unknown'} of "
-                f"{manifest.dataset_name or 'its data set'}; this one is {dataset_revision[:12] or 'unknown'}: its "
-                "rows need not be the same. Use that revision, or draw anew."
-            )
+            raise other_revision(manifest.dataset_name, manifest.dataset_revision, dataset_revision)
     else:
         manifest = _ehrshots(
             content,
