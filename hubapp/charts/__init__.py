@@ -1,5 +1,6 @@
 """Charts: pure functions, rows in, plotly figure out. No database, no other web room."""
 
+from hubapp.charts.fewshot import fewshot_curves
 from hubapp.charts.filter_db import (
     DriftCell,
     GroupCoefficients,
@@ -19,7 +20,7 @@ from hubapp.charts.filters import (
 )
 from hubapp.charts.frame import Figure
 from hubapp.charts.rows import BinRow, ComponentRow, Estimate, LayerRow, Pair, Series, ShotPoint
-from hubapp.charts.scores import comparison, fewshot_curves, ranking, score_scatter
+from hubapp.charts.scores import comparison, ranking, score_scatter
 from hubapp.charts.thumbnails import density_thumbnail, filter_thumbnail
 
 __all__ = [

@@ -64,9 +64,9 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotPoint:
-    """A few-shot result: `shots` labels per class (0: all), with the replicates behind the mean."""
+    """A few-shot result: `shots` labels per class (0: all, None: no labels), with the replicates behind the mean."""
 
-    shots: int
+    shots: int | None
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -75,10 +75,15 @@ class ShotPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """The few-shot results of one model (and head)."""
+    """The few-shot results of one model (and head).
+
+    colour, dash  places in the palette and among the dashes, where several series share one; its own place if None
+    """
 
     name: str
     points: tuple[ShotPoint, ...]
+    colour: int | None = None
+    dash: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

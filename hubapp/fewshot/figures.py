@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from hubapp import charts
 from hubapp.charts import Figure
-from hubapp.fewshot.curves import Curves
-from hubapp.results.figures import shot_point
+from hubapp.fewshot.curves import Cell, Curves
+from workers.statistics.metric_names import METRIC_TITLES
 
 
 def curves_figure(curves: Curves) -> Figure:
-    """One metric under one head for several models."""
+    """One metric for several models under several heads: a colour a model, a dash a head."""
+    colours = {slug: place for place, slug in enumerate(curves.shown_models)}
+    dashes = {head: place for place, head in enumerate(curves.shown_heads)}
+    is_alone = len(dashes) == 1  # dashes then tell models apart
     series = [
-        charts.Series(name=curve.model.title, points=tuple(shot_point(point) for point in curve.points))
-        for curve in curves.curves
+        charts.Series(
+            name=curve.title,
+            points=tuple(_point(curves.cells[curve.key, point.shots]) for point in curve.points),
+            colour=colours[curve.model.slug],
+            dash=colours[curve.model.slug] if is_alone else dashes[curve.head],
+        )
+        for curve in curves.drawn
     ]
-    return charts.fewshot_curves(series, title=curves.metrics[curves.metric])
+    return charts.fewshot_curves(series, title=METRIC_TITLES[curves.metric])
+
+
+def _point(cell: Cell) -> charts.ShotPoint:
+    score = cell.score
+    return charts.ShotPoint(
+        shots=score.shots, value=score.value, low=cell.low, high=cell.high, replicates=tuple(score.replicates)
+    )

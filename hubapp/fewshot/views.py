@@ -1,11 +1,12 @@
-"""The curves of a data set."""
+"""The curves of a data set, and which of them differ at each number of labels."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from hubapp.fewshot.curves import curves_of
+from hubapp.charts.fewshot import curves_height
+from hubapp.fewshot.curves import INTERVALS, curves_of
 from hubapp.fewshot.figures import curves_figure
 from hubapp.fewshot.selectors import dataset_of
 from hubapp.ui.pages import json_response, page
@@ -16,7 +17,13 @@ def curves(request: HttpRequest, slug: str) -> HttpResponse:
     """Quality over the number of labels for each model on a data set."""
     dataset = dataset_of(slug)
     found = curves_of(dataset, query=request.GET, user=request.user)
-    context = {"dataset": dataset, "curves": found, "tab": "curves"}
+    context = {
+        "dataset": dataset,
+        "curves": found,
+        "tab": "curves",
+        "intervals": INTERVALS,
+        "height": curves_height(len(found.drawn)) + 20,
+    }
     return page(request, "fewshot/curves.html", context, data=found.as_json)
 
 
