@@ -20,7 +20,7 @@ from workers.statistics.reliability import Bin, Calibration, calibration
 
 DRAWS = 1000
 CACHE_SECONDS = 30 * 24 * 3600
-_VERSION = 2  # raised when calibration is measured in another way
+_VERSION = 1  # raised when calibration is measured in another way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +37,18 @@ class Calibrated:
         if found is None:
             return self.choice.why
         where = f" for the label “{self.choice.sub_task}”" if self.choice.sub_task else ""
+        gap = found.gap_interval
         told = (
             "surer than it is right"
-            if found.gap_interval.low > 0
+            if gap.low > 0
             else "less sure than it is right"
-            if found.gap_interval.high < 0
-            else "on average as sure as it is right, as far as can be told"
+            if gap.high < 0
+            else "whether it is too sure cannot be told"
         )
         return (
             f"{self.choice.words}{where}: {told}. It says {found.sure:.0%} on average and is right in "
-            f"{found.accuracy:.0%} of the test rows."
+            f"{found.accuracy:.0%} of the test rows; the gap of {_points(found.gap)} points lies between "
+            f"{_points(gap.low)} and {_points(gap.high)}."
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -58,6 +60,10 @@ class Calibrated:
             "calibration": dataclasses.asdict(found) if found else None,
             "bins_interval": found.kind if found else None,
         }
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def calibration_of(dataset: Dataset, query: QueryDict, user: Person) -> Calibrated:

@@ -30,9 +30,10 @@ from workers.statistics.class_rates import (
 )
 
 DRAWS = 1000
+MANY_DRAWS = 0.05  # share of the draws without a row of a class that is told
 ROWS_A_PAGE = 50
 CACHE_SECONDS = 30 * 24 * 3600
-_VERSION = 2  # raised when classes are rated in another way
+_VERSION = 1  # raised when classes are rated in another way
 RATE_TITLES = {"recall": "Recall", "precision": "Precision", "f1": "F1"}
 RATE_IN_TEXT = {"recall": "recall", "precision": "precision", "f1": "F1"}
 SORTS = ("name", "support", "named", *RATES, "difference", "p_value")
@@ -40,7 +41,7 @@ NOTES = {
     "never": "named in no draw of the labels, so there is no precision",
     "some": "its precision is that of the draws of the labels in which a row is named so",
     "still": "no spread at all was seen, so nothing says how wide an interval is",
-    "few": "some draws of the test rows have no row of it and are left out",
+    "few": "so few test rows that many draws of them have none: these are left out",
 }
 
 Row = dict[str, Any]
@@ -187,7 +188,7 @@ def _row(found: ClassRates, place: int, name: str) -> Row:
         notes.append(NOTES["never"])
     elif precision[place] < precision.max():
         notes.append(NOTES["some"])
-    if found.rates["recall"].lacking[place]:
+    if found.rates["recall"].lacking[place] > MANY_DRAWS * DRAWS:
         notes.append(NOTES["few"])
     return {**row, "note": "; ".join(dict.fromkeys(notes))}
 

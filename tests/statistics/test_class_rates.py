@@ -22,6 +22,7 @@ from workers.statistics.class_rates import (
 )
 from workers.statistics.intervals import combined_interval, exact_binomial_interval
 from workers.statistics.paired import holm
+from workers.statistics.strata import wilson_limits
 
 ROWS, CLASSES, REPLICATES = 150, 6, 4
 
@@ -72,7 +73,11 @@ def test_intervals_are_those_of_a_loop_over_the_draws(*, is_grouped: bool, monke
                 test_degrees_of_freedom=float(units - 1),
             )
             rate = found.rates[name]
-            assert (rate.low[label], rate.high[label]) == pytest.approx((expected.low, expected.high), abs=1e-9)
+            value = values[:, label].mean()
+            quantile = stats.t.ppf(0.975, expected.degrees_of_freedom)
+            seen = value * (1 - value) / expected.standard_error**2
+            limits = wilson_limits(value, seen, confidence=2 * stats.norm.cdf(quantile) - 1)
+            assert (rate.low[label], rate.high[label]) == pytest.approx(limits, abs=1e-9)
             assert rate.draw_error[label] == pytest.approx(expected.draw_standard_error)
             assert rate.test_error[label] == pytest.approx(expected.test_standard_error)
             assert rate.degrees_of_freedom[label] == pytest.approx(expected.degrees_of_freedom)
@@ -192,3 +197,31 @@ def test_a_thousand_classes_hold_no_cube() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 400e6, "rows × classes × draws would be 1.2 billion numbers"
+
+
+def made(rng: np.random.Generator, rows: int, *, replicates: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of four classes of unequal size and difficulty; each draw of the labels moves the classes' logits."""
+    labels = rng.choice(4, rows, p=(0.4, 0.3, 0.2, 0.1))
+    shift = rng.normal(0, spread, (replicates, 1, 4)) + np.array([1.0, 1.5, 2.0, 2.6])
+    noise = rng.normal(0, 0.8, (1, rows, 4)) + rng.normal(0, 0.6, (replicates, rows, 4))
+    return noise + shift * np.eye(4)[labels], labels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("replicates", "spread"), [(1, 0.0), (5, 0.3)])
+def test_intervals_of_classes_hold_the_truth(replicates: int, spread: float) -> None:
+    """93 to 99% of the intervals hold the rates over endless draws and rows: with few rows they are rather too long."""
+    rng = np.random.default_rng(5)
+    endless = [made(rng, 4000, replicates=50, spread=spread) for _ in range(16)]
+    truths = [class_rates(named_classes(*one), draws=2).rates for one in endless]
+    hits = {name: [] for name in RATES}
+    for repetition in range(500):
+        logits, labels = made(rng, 150, replicates=replicates, spread=spread)
+        found = class_rates(named_classes(logits, labels), draws=200, seed=repetition)
+        for name in RATES:
+            rate, truth = found.rates[name], np.mean([one[name].value for one in truths], axis=0)
+            hits[name].append((rate.low <= truth) & (truth <= rate.high))
+    for name, held in hits.items():
+        share = np.mean(held, axis=0)
+        assert 0.93 <= share.mean() <= 0.99, (name, share)
+        assert share.min() > 0.91, (name, share)

@@ -255,9 +255,11 @@ def class_rates(
 
     Variance = s² / R + Var_test: s² the sample variance (ddof 1) of the replicates' rates, Var_test the bootstrap
     variance (ddof 1) of their mean, over the draws in which the class has it; t with Satterthwaite's degrees of
-    freedom, R − 1 and (rows or groups of the class, for precision those named so) − 1; within [0, 1]. Where no spread
-    at all was seen and rows are drawn one by one the interval is Clopper and Pearson's (Biometrika 1934) for these
-    rows; F1 = 2J / (1 + J) of the share J of right rows among those of the class or named so.
+    freedom, R − 1 and (rows or groups of the class, for precision those named so) − 1. Limits are Wilson's at the
+    effective number of rows v (1 − v) / variance (Dean and Pagano, J. of Survey Statistics and Methodology 2015):
+    v ± t · error falls short near 0 and 1 with the few rows that a class has. Where no spread at all was seen and rows
+    are drawn one by one the interval is Clopper and Pearson's (Biometrika 1934) for these rows; F1 = 2J / (1 + J) of
+    the share J of right rows among those of the class or named so.
     """
     points = _points(found)
     classes, rows = found.truth.shape
@@ -287,8 +289,9 @@ def class_rates(
     source = "the test rows" if groups is None else "whole groups of test rows"
     drawn = f"draw of labels ({replicates} replicates, ddof 1) and test rows" if replicates > 1 else "test rows only"
     kind = (
-        f"{confidence:.0%} interval: {drawn}, t with Satterthwaite's degrees of freedom, {draws:,} bootstrap draws of "
-        f"{source}; exact binomial (Clopper and Pearson) where nothing varied"
+        f"{confidence:.0%} interval: {drawn}, Wilson's limits at the effective number of rows, t with Satterthwaite's "
+        f"degrees of freedom, {draws:,} bootstrap draws of {source}; exact binomial (Clopper and Pearson) where "
+        "nothing varied"
     )
     return ClassRates(support=support, named=named, rates=rates, kind=kind)
 
@@ -304,7 +307,7 @@ def _rate(
     values: Array, spread: _Spread, *, draws: int, units: Array, trials: Array | None, is_f1: bool, confidence: float
 ) -> Rate:
     mean, half, draw, test, df = _combined(values, spread.variance, units, confidence=confidence)
-    low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
+    low, high = _score_limits(mean, half, stats.t.ppf(0.5 + confidence / 2, df))
     is_still = np.isfinite(mean) & (half == 0)
     is_exact = np.zeros(len(mean), dtype=np.bool_)
     low[is_still] = high[is_still] = np.nan
@@ -324,6 +327,16 @@ def _rate(
         lacking=draws - spread.count,
         is_exact=is_exact,
     )
+
+
+def _score_limits(mean: Array, half: Array, quantile: Array) -> tuple[Array, Array]:
+    """Wilson's limits of shares whose plain interval is mean ± half = mean ± quantile · error."""
+    error = np.divide(half, quantile, out=np.full_like(mean, np.nan), where=np.isfinite(quantile) & (half > 0))
+    seen = np.clip(mean * (1 - mean), 1e-12, None) / error**2
+    squared = quantile**2 / seen
+    middle = (mean + squared / 2) / (1 + squared)
+    aside = np.sqrt(squared * (mean * (1 - mean) + squared / 4)) / (1 + squared)
+    return np.clip(middle - aside, 0, 1), np.clip(middle + aside, 0, 1)
 
 
 def clopper_pearson(successes: Array, trials: Array, *, confidence: float = 0.95) -> tuple[Array, Array]:
