@@ -20,7 +20,7 @@ from workers.statistics.reliability import Bin, Calibration, calibration
 
 DRAWS = 1000
 CACHE_SECONDS = 30 * 24 * 3600
-_VERSION = 1  # raised when calibration is measured in another way
+_VERSION = 3  # raised when calibration is measured in another way
 
 
 @dataclass(frozen=True, kw_only=True)
