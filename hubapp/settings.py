@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "hubapp.weights",
     "hubapp.pairs",
     "hubapp.fewshot",
+    "hubapp.bring",
     "hubapp.execution",
 ]
 MIDDLEWARE = [
@@ -232,6 +233,7 @@ JOB_VISIBILITY_TIMEOUT_SECONDS = env_int(
 JOB_FAULT_TEST = env_bool("HUBSCOPE_FAULT_TEST", default=False)  # lets the visibility timeout be too short
 FEATURES_BUDGET_GB = env_int("HUBSCOPE_FEATURES_BUDGET_GB", 20, least=1)  # above it the longest unused go
 UPLOAD_BYTES = env_int("HUBSCOPE_UPLOAD_BYTES", 2_000_000_000, least=1)  # the most bytes of one upload
+WEIGHTS_BYTES = env_int("HUBSCOPE_WEIGHTS_BYTES", 10_000_000_000, least=1)  # the most of one fetched model
 WORKER_THREADS = env_int("HUBSCOPE_THREADS", 0)  # 0: all cores
 
 # Celery: a message carries one job id; acknowledged late, one at a time, never a result (docs/jobs.md).

@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("hubapp.weights.urls")),
     path("", include("hubapp.pairs.urls")),
     path("", include("hubapp.fewshot.urls")),
+    path("", include("hubapp.bring.urls")),
     path("", include("hubapp.ui.urls")),
     path("api/", include("hubapp.api.urls")),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

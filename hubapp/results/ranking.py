@@ -160,7 +160,7 @@ def ranking_of(dataset: Dataset, *, by: str = "", user: Person = None) -> Rankin
         for slug, score in blend.scores.items():
             scores_by_model[slug][BLEND] = score
     column = column_by(columns, by, found, blend)
-    reasons = _reasons([model for model in models if not scores_by_model[model.slug]], revision)
+    reasons = reasons_why_not([model for model in models if not scores_by_model[model.slug]], revision)
     places: list[Place] = []
     left_out: list[Place] = []
     for model in models:
@@ -202,7 +202,7 @@ def _marks(columns: Sequence[Column], base: Base) -> dict[str, Mark]:
     return {key: marks[metric] for key, metric in by_key.items() if metric in marks}
 
 
-def _reasons(models: Sequence[Model], data: DatasetRevision) -> dict[int, str]:
+def reasons_why_not(models: Sequence[Model], data: DatasetRevision) -> dict[int, str]:
     """Why nothing can be computed for these models, by model; those that fit are left out."""
     wanted = [model.current_revision_id for model in models if model.current_revision_id is not None]
     data_ref = dataset_ref(data)

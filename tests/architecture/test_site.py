@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "pairs", "fewshot", "ui")
+ROOMS = ("catalog", "jobs", "results", "insights", "filterdb", "weights", "pairs", "fewshot", "bring", "ui")
 # Not pages: fragments of pages, forms that change something, charts and files.
 NO_PAGES = {
     "insights": {"hub_chart", "running", "running_count"},
@@ -50,7 +50,24 @@ NO_PAGES = {
         "ranking_chart",
         "features_delete",
     },
-    "fewshot": {"curves_chart"},
+    "bring": {"run", "results_part", "results_chart", "fewshot"},
+    "fewshot": {
+        "curves_chart",
+        "compare_chart",
+        "classes_chart",
+        "calibration_chart",
+        "confusion_chart",
+        "advice_chart",
+        "suite_chart",
+        "scores_csv",
+        "scores_json",
+        "model_index",
+        "eval_results",
+        "manifest_import",
+        "manifest_choices",
+        "manifest_file",
+        "manifest_use",
+    },
     "pairs": {"pairs_chart", "alignment_bring", "compatibility_chart", "robustness_chart"},
     "filterdb": {
         "filter_db_chart",

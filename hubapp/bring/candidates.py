@@ -1,0 +1,266 @@
+"""The models that may suit a data set: found by the catalogue's own search, with licence, size and cost of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from django.http import QueryDict
+
+from hubapp.bring.speeds import Estimate, Speeds, speeds_of, stored_passes
+from hubapp.catalog.filters import FACETS, ModelQuery
+from hubapp.catalog.licences import USES, use_verdict
+from hubapp.catalog.models import Dataset, DatasetRevision, Model
+from hubapp.catalog.presenting.rights import licence_of
+from hubapp.catalog.search.reading import matching_models
+from hubapp.jobs.choices import models_here
+from hubapp.jobs.visibility import Person
+from hubapp.results.ranking import reasons_why_not
+from hubapp.results.selectors import outcomes_measured
+from workers.kit import UserError
+
+MOST = 500
+ANY_USE = "any"
+BYTES_A_NUMBER = 4  # weights and features are held in single precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that can be scored on the data set.
+
+    licence, answer, words   what its licence says of the intended use; answer "" where no use was named
+    weights_bytes            of its parameters in single precision
+    feature_bytes            of the data set's features in the store, None where the length of its vectors is unknown
+    is_scored                there are scores of it on the data set's revision already
+    """
+
+    model: Model
+    licence: str
+    answer: str
+    words: str
+    parameters: int
+    weights_bytes: int
+    feature_bytes: int | None
+    cost: Estimate
+    is_scored: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """What scoring all candidates takes: seconds with a range, of how many models nothing is known."""
+
+    seconds: float
+    low: float
+    high: float
+    unknown: int
+    stored: int
+    measured: int
+    by_line: int
+    largest_weights: int
+    feature_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The choice on the page; the state is the search in the address.
+
+    found     those that can be scored, by title
+    refused   models of the search that lie here and cannot, or must not, with the reason
+    more      how many were left out beyond MOST
+    """
+
+    dataset: Dataset
+    query: ModelQuery
+    use: str
+    found: list[Candidate]
+    refused: list[tuple[Model, str]] = field(default_factory=list)
+    more: int = 0
+    line_count: int = 0
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Reasons with how many models each holds for, the commonest first."""
+        return Counter(reason for _, reason in self.refused).most_common()
+
+    @cached_property
+    def total(self) -> Total:
+        """Sums over the candidates that were not scored yet."""
+        open_ = [one for one in self.found if not one.is_scored]
+        known = [one.cost for one in open_ if one.cost.seconds is not None]
+        bases = Counter(one.cost.basis for one in open_)
+        return Total(
+            seconds=sum(one.seconds or 0.0 for one in known),
+            low=sum(one.low or 0.0 for one in known),
+            high=sum(one.high or 0.0 for one in known),
+            unknown=bases["unknown"],
+            stored=bases["stored"],
+            measured=bases["measured"],
+            by_line=bases["line"],
+            largest_weights=max((one.weights_bytes for one in open_), default=0),
+            feature_bytes=sum(one.feature_bytes or 0 for one in open_ if one.cost.basis != "stored"),
+        )
+
+    @property
+    def open_count(self) -> int:
+        """How many have no scores yet."""
+        return sum(not one.is_scored for one in self.found)
+
+    @property
+    def sentence(self) -> str:
+        """What is shown, in words."""
+        count = len(self.found)
+        if not count:
+            return f"No model that this search finds can be scored on {self.dataset.title}."
+        done = count - self.open_count
+        text = f"{count} model{'' if count == 1 else 's'} can read {self.dataset.title}"
+        if done:
+            text += f", {'all' if done == count else done} of them scored already"
+        return f"{text}."
+
+    def as_json(self) -> dict[str, Any]:
+        """The page's twin."""
+        total = self.total
+        return {
+            "dataset": self.dataset.slug,
+            "sentence": self.sentence,
+            "use": self.use,
+            "search": search_words(self.query),
+            "candidates": [
+                {
+                    "model": one.model.slug,
+                    "licence": one.licence or None,
+                    "use": one.answer or None,
+                    "parameters": one.parameters or None,
+                    "seconds": one.cost.seconds,
+                    "seconds_low": one.cost.low,
+                    "seconds_high": one.cost.high,
+                    "basis": one.cost.basis,
+                    "is_scored": one.is_scored,
+                }
+                for one in self.found
+            ],
+            "refused": [{"model": model.slug, "reason": reason} for model, reason in self.refused],
+            "not_shown": self.more,
+            "total": {"seconds": total.seconds, "low": total.low, "high": total.high, "unknown": total.unknown},
+        }
+
+
+def use_of(query: QueryDict) -> str:
+    """The intended use that an address names; UserError for one that the licence table does not know."""
+    use = query.get("use", "") or ANY_USE
+    if use != ANY_USE and use not in USES:
+        raise UserError(f"There is no use {use[:60]!r}. Choose one of {', '.join((ANY_USE, *USES))}.", field="use")
+    return use
+
+
+def search_of(query: QueryDict, dataset: Dataset) -> ModelQuery:
+    """The search in an address, of models of the data set's modality."""
+    parsed = ModelQuery.parse(query)
+    others = tuple((facet, value) for facet, value in parsed.choices if facet != "modality")
+    return replace(parsed, choices=(("modality", dataset.modality), *others), is_archived=False, sort="", page=1)
+
+
+def candidates_of(dataset: Dataset, *, query: QueryDict, user: Person) -> Candidates:
+    """The models of a search that can be scored on a data set's current revision, and why others cannot.
+
+    Raises UserError for an unknown use and for a data set without a revision.
+    """
+    revision = dataset.current_revision
+    if revision is None:
+        raise UserError(f"{dataset.title} has no revision yet. Import it again.")
+    use, search = use_of(query), search_of(query, dataset)
+    here = models_here(user).values("pk")
+    rows = matching_models(search, user).filter(pk__in=here).select_related("current_revision", "source")
+    models = sorted(rows, key=lambda model: (model.title.lower(), model.slug))
+    reasons = reasons_why_not(models, revision)
+    refused = [(model, reasons[model.pk]) for model in models if model.pk in reasons]
+    fitting = [model for model in models if model.pk not in reasons]
+    rights = {model.pk: _rights(model, use) for model in fitting}
+    refused += [(model, rights[model.pk][2]) for model in fitting if rights[model.pk][1] == "not allowed"]
+    allowed = [model for model in fitting if rights[model.pk][1] != "not allowed"]
+    speeds, stored = _speeds(models, revision)
+    scored = outcomes_measured("transferability", user=user, dataset_revisions=[revision]).get(revision.pk, {})
+    found = [
+        _candidate(
+            model,
+            rights[model.pk],
+            revision,
+            speeds=speeds,
+            is_stored=_digest(model) in stored,
+            is_scored=model.current_revision_id in scored,
+        )
+        for model in allowed[:MOST]
+    ]
+    return Candidates(
+        dataset=dataset,
+        query=search,
+        use=use,
+        found=found,
+        refused=refused,
+        more=max(0, len(allowed) - MOST),
+        line_count=speeds.line.count if speeds.line else 0,
+    )
+
+
+def _digest(model: Model) -> str:
+    return model.current_revision.digest if model.current_revision else ""
+
+
+def _rights(model: Model, use: str) -> tuple[str, str, str]:
+    licence = licence_of(model)
+    if use == ANY_USE:
+        return licence.title, "", ""
+    verdict = use_verdict(licence, use)
+    return licence.title, verdict.answer, verdict.sentence
+
+
+def _speeds(models: Sequence[Model], revision: DatasetRevision) -> tuple[Speeds, set[str]]:
+    """Speeds of this modality's models, and the model revisions whose features of this data set are stored."""
+    entries = stored_passes()
+    parameters: Mapping[str, int] = {
+        _digest(model): model.current_revision.parameters or 0 for model in models if model.current_revision
+    }
+    stored = {
+        str(entry.provenance["model"].get("revision"))
+        for entry in entries
+        if entry.provenance["dataset"].get("revision") == revision.digest
+    }
+    return speeds_of(entries, parameters), stored
+
+
+def _candidate(
+    model: Model,
+    rights: tuple[str, str, str],
+    revision: DatasetRevision,
+    *,
+    speeds: Speeds,
+    is_stored: bool,
+    is_scored: bool,
+) -> Candidate:
+    parameters = (model.current_revision.parameters or 0) if model.current_revision else 0
+    measured = speeds.pass_of(_digest(model), dataset=revision.digest)
+    return Candidate(
+        model=model,
+        licence=rights[0],
+        answer=rights[1],
+        words=rights[2],
+        parameters=parameters,
+        weights_bytes=BYTES_A_NUMBER * parameters,
+        feature_bytes=BYTES_A_NUMBER * revision.rows * measured.dimensions if measured else None,
+        cost=speeds.estimate(
+            _digest(model), parameters=parameters, dataset=revision.digest, rows=revision.rows, is_stored=is_stored
+        ),
+        is_scored=is_scored,
+    )
+
+
+def search_words(query: ModelQuery) -> str:
+    """The search in words, without the modality that the data set decides."""
+    said = [f"“{query.q}”"] if query.q else []
+    said += [
+        f"{FACETS[facet].lower()} {value or 'not stated'}" for facet, value in query.choices if facet != "modality"
+    ]
+    return ", ".join(said)

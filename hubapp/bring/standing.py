@@ -1,0 +1,255 @@
+"""What a ranking is worth to a person: score against size and time, licence, and how far the run is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from hubapp.bring.candidates import ANY_USE
+from hubapp.bring.speeds import Speeds, speeds_of, stored_passes
+from hubapp.catalog.licences import use_verdict
+from hubapp.catalog.models import Dataset, Model
+from hubapp.catalog.presenting.rights import licence_of
+from hubapp.catalog.search.facets import facet_label
+from hubapp.jobs.models import Job
+from hubapp.jobs.visibility import Person
+from hubapp.results.ranking import Place, Ranking, ranking_of
+from hubapp.results.selectors import Column
+from workers.statistics.pareto import Standing, pareto_standings
+
+KINDS = ("features", "transferability")
+REMEMBERED = timedelta(days=7)
+STANDING_WORDS: Mapping[Standing, str] = {
+    "on": "no smaller one is better",
+    "maybe": "not separable from a smaller one that scores higher",
+    "below": "a smaller one is better",
+    "": "",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A model of the ranking with what decides beside its score.
+
+    milliseconds  a row, of the newest timed pass, that over this data set first; None where none was timed
+    device        where that was
+    by_size, by_time  how it stands to the Pareto front of score against parameters, and against time
+    answer        of its licence to the intended use, "" where none was named
+    safety        level in words, "" where nothing is known
+    """
+
+    place: Place
+    parameters: int
+    milliseconds: float | None
+    device: str
+    by_size: Standing
+    by_time: Standing
+    licence: str
+    answer: str
+    words: str
+    safety: str
+
+    @property
+    def is_on_front(self) -> bool:
+        """Whether it lies on one of the two fronts."""
+        return "on" in (self.by_size, self.by_time)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the runs on a data set are.
+
+    running, queued   jobs by what they are doing
+    failed            (model, why) of the last week's, without a later success
+    seconds           about how long the rest takes, None where nothing is known or left
+    """
+
+    running: list[Job]
+    queued: int
+    failed: list[tuple[Model, str]]
+    seconds: float | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether more results will come."""
+        return bool(self.running or self.queued)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standings:
+    """The page of results."""
+
+    dataset: Dataset
+    ranking: Ranking
+    use: str
+    rows: list[Row]
+    progress: Progress
+    device: str = ""
+    health: list[Column] = field(default_factory=list)
+
+    @property
+    def scored(self) -> list[Row]:
+        """The rows with a value in the sort column."""
+        return [row for row in self.rows if self.ranking.by.key in row.place.scores]
+
+    def top(self, k: int) -> list[Row]:
+        """The first k, and those that cannot be told apart from the k-th."""
+        scored = self.scored
+        if not 0 < k <= len(scored):
+            return scored if k > 0 else []
+        tied = set(scored[k - 1].place.not_separable)
+        return scored[:k] + [row for row in scored[k:] if row.place.model.slug in tied]
+
+    def as_json(self) -> dict[str, Any]:
+        """The page's twin."""
+        by = self.ranking.by.key
+        return {
+            "dataset": self.dataset.slug,
+            "sentence": self.ranking.sentence,
+            "by": by,
+            "use": self.use,
+            "progress": {
+                "running": len(self.progress.running),
+                "queued": self.progress.queued,
+                "seconds": self.progress.seconds,
+                "failed": [{"model": model.slug, "reason": reason} for model, reason in self.progress.failed],
+            },
+            "models": [
+                {
+                    "model": row.place.model.slug,
+                    "places": [row.place.best, row.place.worst] if row.place.best else None,
+                    "score": row.place.scores[by].value if by in row.place.scores else None,
+                    "parameters": row.parameters or None,
+                    "milliseconds_a_row": row.milliseconds,
+                    "device": row.device or None,
+                    "front_by_parameters": row.by_size or None,
+                    "front_by_time": row.by_time or None,
+                    "licence": row.licence or None,
+                    "use": row.answer or None,
+                    "safety": row.safety or None,
+                    "health": {
+                        column.key: row.place.scores[column.key].value
+                        for column in self.health
+                        if column.key in row.place.scores
+                    },
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def standings_of(dataset: Dataset, *, by: str, use: str, user: Person) -> Standings:
+    """The ranking of a data set with what decides beside the score. Raises UserError for an unknown column."""
+    ranking = ranking_of(dataset, by=by, user=user)
+    revision = dataset.current_revision
+    digest = revision.digest if revision else ""
+    parameters = {_digest(place.model): _size(place.model) for place in ranking.places}
+    speeds = speeds_of(stored_passes(), parameters)
+    times = [_milliseconds(speeds, place.model, digest) for place in ranking.places]
+    slugs = {place.model.slug: number for number, place in enumerate(ranking.places)}
+    values = [_value(place, ranking.by) for place in ranking.places]
+    tied = [{slugs[slug] for slug in place.not_separable if slug in slugs} for place in ranking.places]
+    sizes = [float(_size(place.model)) or None for place in ranking.places]
+    by_size = pareto_standings(sizes, values, not_separable=tied)
+    by_time = pareto_standings([found[0] for found in times], values, not_separable=tied)
+    rows = []
+    for number, place in enumerate(ranking.places):
+        licence = licence_of(place.model)
+        verdict = None if use == ANY_USE else use_verdict(licence, use)
+        rows.append(
+            Row(
+                place=place,
+                parameters=_size(place.model),
+                milliseconds=times[number][0],
+                device=times[number][1],
+                by_size=by_size[number],
+                by_time=by_time[number],
+                licence=licence.title,
+                answer=verdict.answer if verdict else "",
+                words=verdict.sentence if verdict else "",
+                safety=facet_label("safety", place.model.safety) if place.model.safety else "",
+            )
+        )
+    devices = {row.device for row in rows if row.device}
+    return Standings(
+        dataset=dataset,
+        ranking=ranking,
+        use=use,
+        rows=rows,
+        progress=_progress(dataset, ranking, speeds, user=user),
+        device=", ".join(sorted(devices)),
+        health=[column for column in ranking.columns if column.group == "health"],
+    )
+
+
+def _digest(model: Model) -> str:
+    return model.current_revision.digest if model.current_revision else ""
+
+
+def _size(model: Model) -> int:
+    return (model.current_revision.parameters or 0) if model.current_revision else 0
+
+
+def _value(place: Place, column: Column) -> float | None:
+    score = place.scores.get(column.key) if column.is_ranked else None
+    return None if score is None or score.value is None else column.sign * score.value
+
+
+def _milliseconds(speeds: Speeds, model: Model, dataset: str) -> tuple[float | None, str]:
+    found = speeds.pass_of(_digest(model), dataset=dataset)
+    return (None, "") if found is None else (1000 * found.seconds_a_row, found.device)
+
+
+def _progress(dataset: Dataset, ranking: Ranking, speeds: Speeds, *, user: Person) -> Progress:
+    revision = dataset.current_revision
+    if revision is None:
+        return Progress(running=[], queued=0, failed=[], seconds=None)
+    known = {place.model.current_revision_id: place.model for place in ranking.places}
+    jobs = list(
+        Job.objects.filter(
+            dataset_revision=revision,
+            kind__in=KINDS,
+            is_parent=False,
+            revision__in=known,
+            created_at__gte=timezone.now() - REMEMBERED,
+        )
+        .order_by("-created_at")
+        .select_related("revision")
+    )
+    running = [job for job in jobs if job.status == Job.Status.RUNNING]
+    queued = [job for job in jobs if job.status == Job.Status.QUEUED]
+    failed: dict[int, str] = {}
+    settled: set[tuple[int, str]] = set()
+    for job in jobs:
+        key = (job.revision_id or 0, job.kind)
+        if key in settled:
+            continue
+        settled.add(key)
+        if job.status == Job.Status.FAILED:
+            failed.setdefault(key[0], job.error_message)
+    return Progress(
+        running=running,
+        queued=len(queued),
+        failed=[(known[pk], reason) for pk, reason in failed.items() if pk in known],
+        seconds=_rest([*running, *queued], known, speeds, rows=revision.rows, dataset=revision.digest),
+    )
+
+
+def _rest(
+    jobs: Sequence[Job], known: Mapping[int | None, Model], speeds: Speeds, *, rows: int, dataset: str
+) -> float | None:
+    """Seconds that the passes which wait or run take one after another; None where nothing is known of one."""
+    total = 0.0
+    for job in jobs:
+        model = known.get(job.revision_id)
+        if job.kind != "features" or model is None:
+            continue
+        one = speeds.estimate(_digest(model), parameters=_size(model), dataset=dataset, rows=rows, is_stored=False)
+        if one.seconds is None:
+            return None
+        total += one.seconds
+    return total or None

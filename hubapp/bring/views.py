@@ -1,0 +1,143 @@
+"""Pages of the way: choose data and models, run, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_POST, require_safe
+
+from hubapp.bring.candidates import ANY_USE, MOST, candidates_of, use_of
+from hubapp.bring.figures import CHARTS, standings_figure
+from hubapp.bring.running import MOST_FEWSHOT, fewshot_begin, metrics_for, scoring_begin
+from hubapp.bring.standing import Standings, standings_of
+from hubapp.catalog.filters import SIZES
+from hubapp.catalog.licences import USES
+from hubapp.catalog.models import Dataset
+from hubapp.catalog.search.counting import known_values
+from hubapp.jobs.views import see_other, tell_if_unsent
+from hubapp.ui.pages import json_response, page
+from workers.kit import METRICS, UserError
+
+COMPARED = 6
+
+
+def _datasets() -> list[Dataset]:
+    rows = Dataset.objects.filter(archived_at__isnull=True, current_revision__isnull=False)
+    return list(rows.select_related("current_revision").order_by("-created_at", "slug"))
+
+
+def _dataset(slug: str) -> Dataset:
+    dataset: Dataset = get_object_or_404(Dataset.objects.select_related("current_revision"), slug=slug)
+    return dataset
+
+
+@require_safe
+def start(request: HttpRequest) -> HttpResponse:
+    """Which data, which models, at what cost; everything chosen is in the address."""
+    slug = request.GET.get("dataset", "")
+    datasets = _datasets()
+    context: dict[str, Any] = {"datasets": datasets, "dataset": None, "uses": USES, "any_use": ANY_USE}
+    if not slug:
+        return page(request, "bring/start.html", context, data={"datasets": [one.slug for one in datasets]})
+    dataset = next((one for one in datasets if one.slug == slug), None)
+    if dataset is None:
+        raise UserError(
+            f"There is no data set {slug[:60]!r} any more. Choose another one, or bring it.", field="dataset"
+        )
+    candidates = candidates_of(dataset, query=request.GET, user=request.user)
+    metrics = metrics_for(dataset.task, request.user)
+    profile = (dataset.current_revision.profile or {}) if dataset.current_revision else {}
+    context |= {
+        "dataset": dataset,
+        "candidates": candidates,
+        "sizes": SIZES,
+        "families": known_values("family", "", request.user),
+        "chosen": dict(candidates.query.choices),
+        "metrics": [METRICS.get(name) for name in metrics],
+        "warnings": profile.get("findings") or [],
+        "most": MOST,
+    }
+    return page(request, "bring/start.html", context, data=candidates.as_json)
+
+
+@require_POST
+@login_required
+def run(request: HttpRequest) -> HttpResponse:
+    """Score the chosen models; 303 to the results, which fill in."""
+    dataset = _dataset(request.POST.get("dataset", ""))
+    found = candidates_of(dataset, query=request.POST, user=request.user)
+    named = set(request.POST.getlist("models"))
+    models = [one.model for one in found.found if one.model.slug in named]
+    batch = scoring_begin(dataset, models, user=request.user)
+    tell_if_unsent(request, batch)
+    query = urlencode({} if found.use == ANY_USE else {"use": found.use})
+    return see_other(f"{reverse('bring:results', args=[dataset.slug])}{'?' if query else ''}{query}")
+
+
+def _standings(request: HttpRequest, slug: str) -> Standings:
+    return standings_of(_dataset(slug), by=request.GET.get("by", ""), use=use_of(request.GET), user=request.user)
+
+
+def _shown(request: HttpRequest, found: Standings) -> dict[str, Any]:
+    first = [row.place.model.slug for row in found.scored[:COMPARED]]
+    return {
+        "dataset": found.dataset,
+        "found": found,
+        "ranking": found.ranking,
+        "uses": USES,
+        "any_use": ANY_USE,
+        "charts": CHARTS,
+        "can_fewshot": found.dataset.task in {"", "classification", "multi-label"},
+        "most_fewshot": min(MOST_FEWSHOT, len(found.scored)),
+        "default_k": min(3, len(found.scored)),
+        "first_models": ",".join(first) if len(first) > 1 else "",
+        "first_count": len(first),
+        "state": urlencode({"by": found.ranking.by.key, **({} if found.use == ANY_USE else {"use": found.use})}),
+    }
+
+
+@require_safe
+def results(request: HttpRequest, slug: str) -> HttpResponse:
+    """The ranking as it fills in, with size, time, licence and health."""
+    found = _standings(request, slug)
+    return page(request, "bring/results.html", _shown(request, found), data=found.as_json)
+
+
+@require_safe
+def results_part(request: HttpRequest, slug: str) -> HttpResponse:
+    """The part of the results that changes; it asks for itself again only while jobs run."""
+    return render(request, "bring/_results.html", _shown(request, _standings(request, slug)))
+
+
+@require_safe
+def results_chart(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """Score against parameters, or against time."""
+    if name not in CHARTS:
+        raise Http404(f"There is no chart {name!r}.")
+    return json_response(request, standings_figure(_standings(request, slug), name))
+
+
+@require_POST
+@login_required
+def fewshot(request: HttpRequest, slug: str) -> HttpResponse:
+    """Few-shot evaluations of the first k of the shown order, with those not separable from the k-th."""
+    dataset = _dataset(slug)
+    text = request.POST.get("k", "")
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:4]) <= MOST_FEWSHOT:
+        raise UserError(f"Say how many models: 1 to {MOST_FEWSHOT}.", field="k")
+    found = standings_of(dataset, by=request.POST.get("by", ""), use=use_of(request.POST), user=request.user)
+    rows = found.top(int(text))
+    batch = fewshot_begin(dataset, [row.place.model for row in rows], user=request.user)
+    tell_if_unsent(request, batch)
+    more = len(rows) - min(int(text), len(rows))
+    if more:
+        messages.info(
+            request, f"{more} more model{' was' if more == 1 else 's were'} taken in: not separable from the last."
+        )
+    return see_other(batch.get_absolute_url())
