@@ -31,6 +31,7 @@ from hubapp.catalog.models import (
     SyncRun,
     Tensor,
     Upload,
+    WeightsCopy,
     Word,
 )
 from workers.kit import UserError
@@ -210,5 +211,7 @@ class SavedSearchAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     raw_id_fields = ["owner"]
 
 
-for _rows in (Card, FacetCount, Notice, PaperLink, Popularity, Record, RollUp, SampledModel, Sighting, Word):
+for _rows in (
+    Card, FacetCount, Notice, PaperLink, Popularity, Record, RollUp, SampledModel, Sighting, WeightsCopy, Word,
+):  # fmt: skip
     admin.site.register(_rows, ReadOnlyAdmin)

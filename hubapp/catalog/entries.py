@@ -33,6 +33,17 @@ class SourceRefreshSpec(Spec):
     model: str = Field(default="", max_length=200, title="Only the model of this name")
 
 
+class WeightsFetchSpec(Spec):
+    """Parameters of the site job "weights_fetch".
+
+    model   name of the model whose weights are fetched
+    commit  an earlier commit; empty: the current one
+    """
+
+    model: str = Field(min_length=1, max_length=200, title="Model")
+    commit: str = Field(default="", pattern=r"^([0-9a-f]{7,40})?$", title="Commit")
+
+
 class SearchRollupsSpec(Spec):
     """The site job "search_rollups" has no parameters."""
 
@@ -66,6 +77,16 @@ SOURCE_REFRESH = JobEntry(
     queue="housekeeping",
     reuse="active",
 )
+WEIGHTS_FETCH = JobEntry(
+    name="weights_fetch",
+    title="Fetch of weights",
+    meaning="Brings the weights of a hub's model here, with the small files that running it takes, and checks them.",
+    target="hubapp.catalog.fetching:weights_fetch_run",
+    params=WeightsFetchSpec,
+    queue="housekeeping",
+    reuse="active",
+    time_limit_seconds=4 * 3600,
+)
 SEARCH_ROLLUPS = JobEntry(
     name="search_rollups",
     title="Roll-ups of the search",
@@ -85,4 +106,4 @@ DATASET_CHECK = JobEntry(
     reuse="active",
     time_limit_seconds=1800,
 )
-ENTRIES = (SOURCE_SYNC, SOURCE_REFRESH, SEARCH_ROLLUPS, DATASET_CHECK)
+ENTRIES = (SOURCE_SYNC, SOURCE_REFRESH, WEIGHTS_FETCH, SEARCH_ROLLUPS, DATASET_CHECK)

@@ -7,6 +7,7 @@ from hubapp.catalog.models.revision import File, Revision, Tensor
 from hubapp.catalog.models.searching import FacetCount, Notice, RollUp, SampledModel, SavedSearch, Word
 from hubapp.catalog.models.source import RefusedRecord, Sighting, Source, SyncRun
 from hubapp.catalog.models.upload import Upload
+from hubapp.catalog.models.weights_copy import WeightsCopy
 
 __all__ = [
     "BaseLink",
@@ -34,5 +35,6 @@ __all__ = [
     "SyncRun",
     "Tensor",
     "Upload",
+    "WeightsCopy",
     "Word",
 ]

@@ -189,7 +189,7 @@ class _Reading:
         self, files: list[RemoteFile], *, chosen: Sequence[str], formats: Mapping[str, str], hub_status: Any
     ) -> list[RemoteFile]:
         """The files with format and safety: by content where that was read, else by name; the hub's word is added."""
-        issues = _issues(hub_status)
+        issues = issues_of(hub_status)
         allowance = Allowance(SAFETY_BYTES, 400)
         unread = [file.path for file in files if named_level(file.path) and not is_part(file.path)]
         unread.sort(key=lambda path: (path not in chosen, named_level(path) != "pickle-unscanned"))
@@ -259,8 +259,8 @@ def _files(entries: Any) -> dict[str, RemoteFile]:
     return found
 
 
-def _issues(status: Any) -> dict[str, str]:
-    """What the hub's own scanners say of single files."""
+def issues_of(status: Any) -> dict[str, str]:
+    """What the hub's own scanners say of single files, by path; `status` is the record's `securityRepoStatus`."""
     issues = status.get("filesWithIssues") if isinstance(status, dict) else None
     found: dict[str, str] = {}
     for one in issues[:1000] if isinstance(issues, list) else ():
