@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models.fields.json import KeyTransform
 from django.http import QueryDict
 
 from hubapp.catalog.models import Dataset, Model
 from hubapp.catalog.presenting.model_table import cell
+from hubapp.fewshot.curves import by_shots, named_in
+from hubapp.fewshot.drawings import drawing_named, drawings_of, model_of, rows_of
 from hubapp.fewshot.selectors import outcomes_by_model
 from hubapp.jobs.visibility import Person
 from hubapp.results.models import Outcome, Score
@@ -95,45 +96,52 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
-    """Which scores are wanted; empty: all."""
+    """Which scores are wanted; empty: all. `rows` is the digest of a manifest, as the page of curves takes it."""
 
     models: frozenset[str] = frozenset()
     heads: frozenset[str] = frozenset()
     metrics: frozenset[str] = frozenset()
+    rows: str = ""
 
     @classmethod
     def parse(cls, query: QueryDict) -> Narrowing:
-        """From the query of the pages: metric, head (also heads), models, several of each or with commas.
-
-        Raises UserError for a metric or head that there is not.
-        """
-        heads = _named(query, "head") | _named(query, "heads")
-        metrics = _named(query, "metric")
-        if unknown := sorted(metrics - set(METRIC_TITLES)):
+        """From the query of the page of curves. Raises UserError for a metric or head that there is not."""
+        heads, metrics = named_in(query, "heads", "head"), named_in(query, "metric")
+        if unknown := [name for name in metrics if name not in METRIC_TITLES]:
             raise UserError(
                 f"There is no metric {unknown[0][:60]!r}. Known: {', '.join(METRIC_TITLES)}.", field="metric"
             )
-        if unknown := sorted(name for name in heads if name not in HEADS):
+        if unknown := [name for name in heads if name not in HEADS]:
             known = ", ".join(entry.name for entry in HEADS)
-            raise UserError(f"There is no head {unknown[0][:60]!r}. Known: {known}.", field="head")
-        return cls(models=_named(query, "models"), heads=heads, metrics=metrics)
+            raise UserError(f"There is no head {unknown[0][:60]!r}. Known: {known}.", field="heads")
+        return cls(
+            models=frozenset(named_in(query, "models", "model")),
+            heads=frozenset(heads),
+            metrics=frozenset(metrics),
+            rows=query.get("rows", ""),
+        )
 
     def holds(self, score: Score) -> bool:
         """Whether a score is wanted."""
         return (not self.heads or score.head in self.heads) and (not self.metrics or score.metric in self.metrics)
 
 
-def _named(query: QueryDict, name: str) -> frozenset[str]:
-    return frozenset(part for value in query.getlist(name) for part in value.split(",") if part)
+def measurements(dataset: Dataset, *, user: Person, narrowing: Narrowing, model: str = "") -> list[Measurement]:
+    """The scores on the data set's current revision and on the same rows that `user` may know of; the newest of each.
 
-
-def measurements(dataset: Dataset, *, user: Person, narrowing: Narrowing) -> list[Measurement]:
-    """The scores on the data set's current revision that `user` may know of; where there are several, the newest.
-
-    By model, then head, labels (none, 1, 2, …, all) and metric.
+    Rows are those that the page of curves shows: the ones named, or those that most models used; with `model` those of
+    that model alone. By model, then head, labels (none, 1, 2, …, all) and metric. Raises UserError for rows that no
+    evaluation used.
     """
     found = outcomes_by_model(dataset.current_revision, user=user)
-    wanted = {slug: found[slug] for slug in found if not narrowing.models or slug in narrowing.models}
+    if model:
+        found = {slug: outcomes for slug, outcomes in found.items() if slug == model}
+    drawing = drawing_named(drawings_of(found), narrowing.rows)
+    wanted = {
+        slug: outcomes
+        for slug, outcomes in (drawing.outcomes if drawing else {}).items()
+        if not narrowing.models or slug in narrowing.models
+    }
     tables = _intervals([outcome for outcomes in wanted.values() for outcome in outcomes])
     rows = []
     for outcomes in wanted.values():
@@ -141,27 +149,25 @@ def measurements(dataset: Dataset, *, user: Person, narrowing: Narrowing) -> lis
         for outcome in outcomes:
             for score in outcome.scores.all():
                 key = (score.metric, score.head, score.shots)
-                if key in newest or not narrowing.holds(score) or outcome.revision is None:
+                is_known = key in newest and (newest[key].score.value is not None or score.value is None)
+                if is_known or not score.head or not narrowing.holds(score):
                     continue
                 parts = tables.get(outcome.pk, {}).get((score.head, score.shots, score.metric), {})
-                newest[key] = Measurement(model=outcome.revision.model, outcome=outcome, score=score, parts=parts)
+                newest[key] = Measurement(model=model_of(outcome), outcome=outcome, score=score, parts=parts)
         rows += sorted(newest.values(), key=_order)
     return rows
 
 
-def _order(one: Measurement) -> tuple[str, int, int, str]:
-    shots = one.score.shots
-    return one.score.head, -1 if shots is None else int(shots == 0), shots or 0, one.score.metric
+def _order(one: Measurement) -> tuple[str, tuple[int, int], str]:
+    return one.score.head, by_shots(one.score.shots), one.score.metric
 
 
 def _intervals(outcomes: Iterable[Outcome]) -> dict[Any, dict[tuple[Any, Any, Any], dict[str, Any]]]:
     """By outcome and (head, labels, metric), the rows of the table "intervals"; one query."""
     kept = Outcome.objects.filter(pk__in=[one.pk for one in outcomes]).order_by()
     found: dict[Any, dict[tuple[Any, Any, Any], dict[str, Any]]] = {}
-    for key, table in kept.annotate(part=KeyTransform("intervals", "tables")).values_list("pk", "part"):
-        columns: Sequence[str] = (table or {}).get("columns", ())
-        rows = [dict(zip(columns, row, strict=True)) for row in (table or {}).get("rows", ())]
-        found[key] = {(row.get("head"), row.get("k"), row.get("metric")): row for row in rows}
+    for key, table in kept.values_list("pk", "tables__intervals"):
+        found[key] = {(row.get("head"), row.get("k"), row.get("metric")): row for row in rows_of(table)}
     return found
 
 

@@ -24,9 +24,7 @@ def _attached(response: HttpResponse | StreamingHttpResponse, name: str) -> None
 
 def _rows(request: HttpRequest, dataset: Dataset, *, model: str = "") -> list[Measurement]:
     narrowing = Narrowing.parse(request.GET)
-    if model:
-        narrowing = Narrowing(models=frozenset({model}), heads=narrowing.heads, metrics=narrowing.metrics)
-    return measurements(dataset, user=request.user, narrowing=narrowing)
+    return measurements(dataset, user=request.user, narrowing=narrowing, model=model)
 
 
 @require_safe

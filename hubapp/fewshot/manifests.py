@@ -23,7 +23,7 @@ from workers.sources.manifest_store import manifest_keep
 
 FILE = "manifest.json"
 IMPORT = "manifest_import"
-ROWS_SHOWN = 8
+ROWS_SHOWN = 5
 GONE = "The file of this manifest is no longer in the store. Run the evaluation again, or import it once more."
 
 

@@ -105,13 +105,16 @@ def _dataset(slug: str) -> Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOnDataset:
-    """A row of a model's scores: one data set, with the reason where the model cannot run on it."""
+    """A row of a model's scores: one data set, with the reason where the model cannot run on it.
+
+    has_curves  whether a few-shot evaluation left something to draw and to take away
+    """
 
     dataset: Dataset
     cells: dict[str, Score | None]
     reason: str
     is_running: bool
-    has_scores: bool
+    has_curves: bool
 
 
 @require_safe
@@ -142,12 +145,13 @@ def model_scores(request: HttpRequest, slug: str) -> HttpResponse:
                 cells=cells,
                 reason=(fits(reference, dataset_ref(data)) or "") if reference and data else "",
                 is_running=dataset.current_revision_id in running,
-                has_scores=any(cells.values()),
+                has_curves=model.current_revision_id in found["fewshot"].get(dataset.current_revision_id or 0, {}),
             )
         )
     shining = shining_of(model, user=request.user)
     places = {one.dataset.pk: one for one in shining.places}
-    context = {"model": model, "columns": columns, "rows": rows, "shining": shining}
+    has_curves = any(row.has_curves for row in rows)
+    context = {"model": model, "columns": columns, "rows": rows, "shining": shining, "has_curves": has_curves}
     template = "results/_model_scores.html" if request.headers.get("HX-Request") else "results/model_scores.html"
 
     def twin() -> list[dict[str, Any]]:

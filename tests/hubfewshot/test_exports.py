@@ -91,6 +91,33 @@ def test_the_query_narrows_and_the_newest_wins(hub: Any, client: Client) -> None
     assert len(rows_of(client, "models=noise")) == stored(hub, "noise").scores.count()
 
 
+def test_scores_on_other_rows_leave_on_their_own(hub: Any, client: Client) -> None:
+    other = stored(hub, "noise")
+    shots = other.tables["shots"]
+    place = shots["columns"].index("digest")
+    moved = [[*row[:place], f"other {row[place]}", *row[place + 1 :]] for row in shots["rows"]]
+    Outcome.objects.filter(pk=other.pk).update(
+        summary={**other.summary, "manifest": "f" * 64}, tables={**other.tables, "shots": {**shots, "rows": moved}}
+    )
+    assert {row["model"] for row in rows_of(client)} == {"pixels", "copies"}
+    rows = rows_of(client, f"rows={'f' * 64}")
+    assert {(row["model"], row["manifest"]) for row in rows} == {("noise", "f" * 64)}
+    assert client.get("/datasets/digits/fewshot/scores.csv?rows=abc").status_code == 400
+    # A card is of one model, whatever rows the others used.
+    assert "ffffffffffffffff" in client.get("/fewshot/cards/noise/model-index.md").content.decode()
+
+
+def test_the_pages_offer_what_can_be_taken_away(hub: Any, client: Client) -> None:
+    page = client.get("/datasets/digits/fewshot/", {"metric": "auroc"}).content.decode()
+    assert 'href="/datasets/digits/fewshot/scores.csv?metric=auroc"' in page
+    assert 'href="/fewshot/manifests/?dataset=digits"' in page
+    assert 'href="/fewshot/cards/noise/eval_results/digits.yaml"' in page
+    page = client.get("/scores/noise/").content.decode()
+    assert 'href="/fewshot/cards/noise/model-index.md"' in page
+    assert 'href="/fewshot/cards/noise/eval_results/digits.yaml"' in page
+    assert "/fewshot/cards/" not in client.get("/scores/new/").content.decode()
+
+
 def _job(outcome: Outcome) -> Any:
     job = outcome.job
     job.pk, job._state.adding, job.digest = None, True, "other"
