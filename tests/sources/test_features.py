@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from tests.sources.demo_refs import FASHION, archive_series, dataset_ref, digits, model_ref
 from tests.sources.shipped import MOBILENET
-from workers.kit import Cancelled, DatasetRef, LocalContext, ModelRef, UserError, canonical_json
+from workers.kit import LOADERS, Cancelled, DatasetRef, LoaderEntry, LocalContext, ModelRef, UserError, canonical_json
 from workers.sources.encoders.images import ImageEncoder
 from workers.sources.encoding import BatchSize
 from workers.sources.entries import FEATURES, FeaturesSpec, encoding_fit
@@ -238,3 +238,27 @@ def test_series_features_tell_gestures_apart(tmp_path: Path) -> None:
     features = features_of(context_of(tmp_path, model=model_ref("fracast"), dataset=archive_series("GunPoint")))
     x = (features.x - features.x.mean(axis=0)) / features.x.std(axis=0)
     assert nearest_neighbour_accuracy(x, features.labels) > 0.9
+
+
+def test_rows_of_a_model_without_a_classifier_are_copied_as_well(tmp_path: Path) -> None:
+    tower = LoaderEntry(
+        name="letters", title="Letters", meaning="Letters.", target="tests.fewshot.letter_tower:open_tower"
+    )
+    LOADERS.add(tower)
+    try:
+        found = []
+        for revision, lines in (("first", "a cat,1\nblue,2\n"), ("second", "a cat,1\nblue,2\njazz,3\n")):
+            path = tmp_path / f"{revision}.csv"
+            path.write_text("text,score\n" + lines, encoding="utf-8")
+            config = {"label": "score", "inputs": ["text"], "task": "regression"}
+            dataset = DatasetRef(
+                name=revision, revision=revision, source="csv", modality="text", location=str(path), config=config
+            )
+            model = ModelRef(name="tower", revision="t", files=("w",), loader="letters", modality="text")
+            context = LocalContext(model=model, dataset=dataset, store_dir=tmp_path / "store")
+            found.append(features_of(context))
+    finally:
+        del LOADERS._entries["letters"]
+    assert [one.provenance["copied_rows"] for one in found] == [0, 2]
+    assert found[1].logits is None
+    np.testing.assert_array_equal(found[1].x[:2], found[0].x)

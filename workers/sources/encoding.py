@@ -73,9 +73,8 @@ class Known:
         """The stored features of known rows."""
         pairs = [(self.kept[s], int(p)) for s, p in zip(self.source[start:stop], self.place[start:stop], strict=True)]
         features = np.stack([found.x[place] for found, place in pairs])
-        has_logits = all(found.logits is not None for found, _ in pairs)
-        logits = np.stack([found.logits[place] for found, place in pairs if found.logits is not None])
-        return Encoded(features=features, logits=logits if has_logits else None)
+        logits = [found.logits[place] for found, place in pairs if found.logits is not None]
+        return Encoded(features=features, logits=np.stack(logits) if len(logits) == len(pairs) else None)
 
 
 def known_rows(store: FeatureStore, dataset: Dataset, *, reading: str, shape: tuple[int, ...], logits: int) -> Known:
