@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hubapp import charts
 from hubapp.charts import Figure
+from hubapp.charts.fewshot import lead_of
+from hubapp.fewshot.comparing import Comparison
 from hubapp.fewshot.curves import Cell, Curves
 from workers.statistics.metric_names import METRIC_TITLES
 
@@ -30,3 +32,19 @@ def _point(cell: Cell) -> charts.ShotPoint:
     return charts.ShotPoint(
         shots=score.shots, value=score.value, low=cell.low, high=cell.high, replicates=tuple(score.replicates)
     )
+
+
+def compare_figure(found: Comparison) -> Figure:
+    """The leader's score less that of each other."""
+    rows = [
+        charts.Estimate(
+            name=one.curve.title,
+            value=one.behind.difference,
+            low=one.behind.low,
+            high=one.behind.high,
+            group=one.verdict,
+        )
+        for one in found.standings
+        if one.behind is not None
+    ]
+    return lead_of(rows, title=f"{METRIC_TITLES[found.curves.metric]}: leader less the other")

@@ -223,7 +223,7 @@ def choice_of(dataset: Dataset, query: QueryDict, user: Person) -> Choice:
         asked = f"{head_title(head)}{f' at k = {k}' if k else ''}"
         why = f"{models[slug].title} was not evaluated with {asked}. Choose another head or number of labels."
     else:
-        kept = _kept(outcome, head, shots)
+        kept = kept_of(outcome, head, shots)
         if kept is None:
             why = "The predictions of this evaluation are no longer in the store: run it again."
     replicates = kept.replicates if kept else 1
@@ -254,7 +254,7 @@ def other_of(choice: Choice, query: QueryDict, user: Person) -> tuple[Model | No
     model, outcome = choice.models[slug], _cells(outcomes).get((choice.head, choice.shots))
     if outcome is None:
         return model, None, None, f"{model.title} was not evaluated with this head and number of labels."
-    kept = _kept(outcome, choice.head, choice.shots)
+    kept = kept_of(outcome, choice.head, choice.shots)
     if kept is None:
         return model, None, None, f"The predictions of {model.title} are no longer in the store: run it again."
     if choice.replicate and choice.replicate <= kept.replicates:
@@ -368,7 +368,8 @@ def _sub_task(query: QueryDict, kept: Kept | None) -> str:
     return value or names[0]
 
 
-def _kept(outcome: Outcome, head: str, shots: int | None) -> Kept | None:
+def kept_of(outcome: Outcome, head: str, shots: int | None) -> Kept | None:
+    """What an outcome kept for one head and number of labels; None where it is not in the store."""
     common = arrays_of(outcome, ("sub_tasks", "test_row_ids", "test_groups"))
     if "test_row_ids" not in common:
         return None

@@ -19,6 +19,7 @@ from workers.kit import HEADS
 
 KIND = "fewshot"
 PREDICTIONS = "predictions.npz"
+SMALL_BYTES = 4_000_000  # larger files are read anew, so that the web process stays small
 
 
 def dataset_of(slug: str) -> Dataset:
@@ -67,14 +68,19 @@ def predictions_path(outcome: Outcome) -> Path | None:
 def arrays_of(outcome: Outcome, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     """Those of the named arrays of `predictions.npz` that are there (docs/fewshot.md lists them), read-only."""
     path = predictions_path(outcome)
-    return {} if path is None else dict(_arrays(str(path), names))
+    if path is None:
+        return {}
+    read = _remembered if path.stat().st_size <= SMALL_BYTES else _read
+    return dict(read(str(path), names))
 
 
-@lru_cache(maxsize=32)
-def _arrays(path: str, names: tuple[str, ...]) -> tuple[tuple[str, npt.NDArray[Any]], ...]:
-    """A file's name is the digest of its content, so what was read once stays true."""
+def _read(path: str, names: tuple[str, ...]) -> tuple[tuple[str, npt.NDArray[Any]], ...]:
     with np.load(path, allow_pickle=False) as archive:
         found = tuple((name, archive[name]) for name in names if name in archive)
     for _, array in found:
         array.flags.writeable = False
     return found
+
+
+# A file's name is the digest of its content, so what was read once stays true.
+_remembered = lru_cache(maxsize=32)(_read)

@@ -11,7 +11,8 @@ from workers.statistics import (
     paired_difference,
     point_score,
 )
-from workers.statistics.paired import compare_all, compare_at, holm_within
+from workers.statistics.paired import compare_all, compare_at, compare_tasks, holm_within
+from workers.statistics.replicates import draw_table
 
 
 def predictions(rng, labels, *, skill, replicates=3, classes=3):
@@ -153,3 +154,42 @@ def test_draws_that_lack_a_class_are_left_out_and_said():
         compare_at(a, b, np.zeros(40, dtype=int), metric="auroc", draws=50)
     with pytest.raises(ValueError, match="same rows"):
         compare_at(a, b[:, :30], labels, metric="accuracy", draws=50)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "brier", "auroc"])
+def test_means_over_sub_tasks_equal_a_loop_over_draws(metric):
+    rng = np.random.default_rng(11)
+    labels = [rng.integers(0, 2, 80) for _ in range(2)]
+    models = {
+        name: [predictions(rng, y, skill=skill, classes=2, replicates=count) for y in labels]
+        for name, skill, count in (("a", 1.5, 2), ("b", 1.0, 2), ("no labels", 0.8, 1))
+    }
+    got = compare_tasks(models, labels, metric=metric, draws=60, seed=3)
+    weights = bootstrap_weights(80, draws=60, seed=3)
+    tables = {
+        name: np.mean(
+            [
+                np.mean([draw_table([metric], one, y, weights)[metric] for one in part], axis=0)
+                for part, y in zip(parts, labels, strict=True)
+            ],
+            axis=0,
+        )
+        for name, parts in models.items()
+    }
+    for (one, other), found in got.items():
+        apart = tables[one] - tables[other]
+        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(apart, [0.025, 0.975])), abs=1e-6)
+        assert found.standard_error == pytest.approx(apart.std(ddof=1), abs=1e-6)
+
+
+def test_a_sub_task_without_the_metric_is_left_out():
+    rng = np.random.default_rng(12)
+    labels = [rng.integers(0, 2, 60), np.zeros(60, dtype=int)]
+    models = {
+        name: [predictions(rng, y, skill=skill, classes=2) for y in labels] for name, skill in (("a", 2), ("b", 1))
+    }
+    both = compare_tasks(models, labels, metric="auroc", draws=50)
+    first = compare_all({name: parts[0] for name, parts in models.items()}, labels[0], metric="auroc", draws=50)
+    assert both == first
+    with pytest.raises(ValueError, match="not defined"):
+        compare_tasks({name: parts[1:] for name, parts in models.items()}, labels[1:], metric="auroc", draws=50)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -190,30 +191,66 @@ def compare_all(
     Each draw weighs the test rows alike for all of them, so a model is scored once however many pairs it is in. Raises
     ValueError where the shapes differ or the metric is not defined on these rows.
     """
+    tasks = {name: [one] for name, one in predictions.items()}
+    return compare_tasks(tasks, [labels], metric=metric, groups=groups, draws=draws, seed=seed)
+
+
+def compare_tasks(
+    predictions: Mapping[str, Sequence[ArrayLike]],
+    labels: Sequence[ArrayLike],
+    *,
+    metric: str,
+    groups: ArrayLike | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> dict[tuple[str, str], Difference]:
+    """`compare_all` for the mean over sub-tasks (T of them) on the same N test rows, such as the labels of a row.
+
+    predictions  (R, N, C) for each sub-task; labels (N,) for each. All are weighed by the same draws, so what
+                 sub-tasks share is kept. Left out are those where the metric is not defined for one of the names
+    """
     names = list(predictions)
-    logits = {name: np.asarray(predictions[name]) for name in names}
-    y = np.asarray(labels, dtype=np.int64)
-    for name in names[1:]:
-        _aligned(logits[names[0]], logits[name], y)
-    ones = np.ones((len(y), 1))
-    points = {name: float(mean_draws(metric, logits[name], y, ones)[0]) for name in names}
-    rows = {name: row_values(metric, list(logits[name]), y) for name in names}
+    logits = {name: [np.asarray(one) for one in predictions[name]] for name in names}
+    targets = [np.asarray(one, dtype=np.int64) for one in labels]
+    for name in names:
+        for one, first, y in zip(logits[name], logits[names[0]], targets, strict=True):
+            _check_aligned(one, first, y)
+    points = np.array([_points(metric, logits[name], targets) for name in names])
+    tasks = [task for task in range(len(targets)) if np.isfinite(points[:, task]).all()]
+    if not tasks:
+        raise ValueError(f"{metric} is not defined on these test rows: a class is missing")
+    means = dict(zip(names, points[:, tasks].mean(axis=1).tolist(), strict=True))
+    linear = [terms for name in names if (terms := _row_terms(metric, logits[name], targets, tasks)) is not None]
     scored = np.empty((len(names), draws))
-    width = max(1, CHUNK // max(1, len(y)))
+    width = max(1, CHUNK // max(1, len(targets[0])))
     for start in range(0, draws, width):
         count = min(width, draws - start)
-        weights = bootstrap_weights(len(y), draws=count, seed=seed + start, groups=groups, dtype=np.float32)
+        weights = bootstrap_weights(len(targets[0]), draws=count, seed=seed + start, groups=groups, dtype=np.float32)
         here = slice(start, start + count)
-        linear = [values for values in rows.values() if values is not None]
         if linear:
             scored[:, here] = np.stack(linear) @ weights / weights.sum(axis=0, dtype=np.float64)
             continue
         for place, name in enumerate(names):
-            scored[place, here] = mean_draws(metric, logits[name], y, weights)
+            found = [mean_draws(metric, logits[name][task], targets[task], weights) for task in tasks]
+            scored[place, here] = np.mean(found, axis=0)
     return {
-        (one, two): _from_draws(metric, points[one] - points[two], scored[i] - scored[j], groups=groups)
+        (one, two): _from_draws(metric, means[one] - means[two], scored[i] - scored[j], groups=groups)
         for (i, one), (j, two) in combinations(enumerate(names), 2)
     }
+
+
+def _row_terms(
+    metric: str, logits: Sequence[NDArray[Any]], labels: Sequence[NDArray[np.int64]], tasks: Sequence[int]
+) -> Array | None:
+    """What each row adds to the mean over the sub-tasks: (N,); None where the metric is no mean over rows."""
+    found = [row_values(metric, list(logits[task]), labels[task]) for task in tasks]
+    terms = [values for values in found if values is not None]
+    return np.asarray(np.mean(terms, axis=0)) if terms else None
+
+
+def _points(metric: str, tasks: Sequence[NDArray[Any]], labels: Sequence[NDArray[np.int64]]) -> list[float]:
+    ones = np.ones((len(labels[0]), 1))
+    return [float(mean_draws(metric, one, y, ones)[0]) for one, y in zip(tasks, labels, strict=True)]
 
 
 def holm_within(
@@ -269,9 +306,13 @@ def _aligned(a_logits: ArrayLike, b_logits: ArrayLike, labels: ArrayLike) -> tup
     a = np.asarray(a_logits, dtype=np.float64)
     b = np.asarray(b_logits, dtype=np.float64)
     y = np.asarray(labels, dtype=np.int64)
+    _check_aligned(a, b, y)
+    return a, b, y
+
+
+def _check_aligned(a: NDArray[Any], b: NDArray[Any], y: NDArray[np.int64]) -> None:
     if a.ndim != 3 or b.ndim != 3 or a.shape[1:] != b.shape[1:] or a.shape[1] != y.size:
         raise ValueError(f"logits must be (R, N, C) on the same rows: {a.shape}, {b.shape}, {y.size} labels")
-    return a, b, y
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -287,7 +328,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 def holm_corrected(differences: Sequence[Difference]) -> tuple[Difference, ...]:
     """The same differences with p-values and separability corrected by `holm` over all of them."""
+    count = "1 pair" if len(differences) == 1 else f"{len(differences)} pairs"
     return tuple(
-        replace(one, p_value=p, is_separable=p < SIGNIFICANCE, kind=f"{one.kind}; Holm over {len(differences)} pairs")
+        replace(one, p_value=p, is_separable=p < SIGNIFICANCE, kind=f"{one.kind}; Holm over {count}")
         for one, p in zip(differences, holm([one.p_value for one in differences]), strict=True)
     )

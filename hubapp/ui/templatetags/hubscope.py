@@ -222,13 +222,13 @@ def nav_link(context: template.Context, url_name: str, label: str, style: str = 
 def tab_link(context: template.Context, url_name: str, argument: str, label: str, name: str) -> SafeString:
     """A tab, marked where the context's `tab` is `name`; nothing where there is no such page.
 
-    What is chosen goes along: `model`, `models`, `head`, `k` and `metric` of the query.
+    What is chosen goes along: `model`, `models`, `head`, `heads`, `k`, `metric` and `rows` of the query.
     """
     address = address_of(url_name, argument)
     if not address:
         return SafeString("")
     query = context["request"].GET.copy()
-    for other in set(query) - {"model", "models", "head", "k", "metric"}:
+    for other in set(query) - {"model", "models", "head", "heads", "k", "metric", "rows"}:
         del query[other]
     is_here = context.get("tab") == name
     return format_html(

@@ -1,0 +1,160 @@
+"""Which model is better at each number of labels: numbers against loops over draws, and the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from django.core.cache import cache
+from django.http import QueryDict
+from django.test import Client
+
+from hubapp.fewshot import comparing
+from hubapp.fewshot.comparing import Comparison, comparison_of, draws_for
+from hubapp.fewshot.predictions import kept_of
+from hubapp.results.models import Outcome
+from workers.kit import UserError
+
+pytestmark = pytest.mark.django_db
+PAGE = "/datasets/digits/fewshot/compare/"
+
+
+def compared(hub: Any, query: str = "") -> Comparison:
+    return comparison_of(hub.dataset, query=QueryDict(query))
+
+
+def by_hand(hub: Any, *, k: int, draws: int) -> dict[str, np.ndarray]:
+    """Accuracy of logistic regression on each draw of the test rows, by model: a plain loop."""
+    hits = []
+    for name in ("pixels", "copies", "noise"):
+        kept = kept_of(hub.outcomes[name, "fewshot"], "logistic", k)
+        assert kept is not None
+        task = kept.tasks[0]
+        hits.append((task.logits.argmax(axis=2) == task.labels).mean(axis=0))
+    shares, count = np.array(hits), len(hits[0])
+    drawn = [np.random.RandomState(b).randint(0, count, count) for b in range(draws)]
+    tables = np.array([shares[:, rows].mean(axis=1) for rows in drawn])
+    return dict(zip(("pixels", "copies", "noise"), tables.T, strict=True))
+
+
+def test_differences_are_those_of_a_loop_over_draws(hub: Any) -> None:
+    found = compared(hub, "k=8&metric=accuracy")
+    tables = by_hand(hub, k=8, draws=10_000)
+    assert len(found.pairs) == 3
+    p_values = {}
+    for pair in found.pairs:
+        apart = tables[pair.one.model.slug] - tables[pair.other.model.slug]
+        low, high = np.quantile(apart, [0.025, 0.975])
+        assert (pair.difference.low, pair.difference.high) == pytest.approx((low, high), abs=1e-6)
+        smaller = min((apart <= 1e-12).sum(), (apart >= -1e-12).sum())
+        p_values[pair.one.model.slug, pair.other.model.slug] = min(1.0, 2 * (1 + smaller) / 10_001)
+    corrected, largest = {}, 0.0
+    for place, (key, p) in enumerate(sorted(p_values.items(), key=lambda one: one[1])):
+        largest = max(largest, min(1.0, (3 - place) * p))
+        corrected[key] = largest
+    assert {
+        (pair.one.model.slug, pair.other.model.slug): pair.difference.p_value for pair in found.pairs
+    } == pytest.approx(corrected)
+    assert "10000 draws" in found.kind
+    assert "Holm over 3 pairs" in found.kind
+
+
+def test_the_leader_and_who_cannot_be_told_apart(hub: Any) -> None:
+    found = compared(hub, "k=8&metric=accuracy")
+    assert [one.curve.model.slug for one in found.standings][2] == "noise"
+    assert [one.verdict for one in found.standings] == ["leads", "not separable", "behind"]
+    leader, second, _ = (one.curve.title for one in found.standings)
+    assert f"with 8 labels a class {leader} leads" in found.lead
+    assert f"not separable from {second}" in found.lead
+    assert "with all labels" in found.lead
+    values = [one.cell.score.value for one in found.standings]
+    assert values == sorted(values, reverse=True)
+    worst_last = compared(hub, "k=8&metric=brier")
+    values = [one.cell.score.value for one in worst_last.standings]
+    assert values == sorted(values), "of an error the smallest leads"
+    assert worst_last.pairs[-1].difference.difference < 0
+    assert worst_last.pairs[-1].verdict == "better"
+
+
+def test_heads_are_compared_as_models_are_and_only_those_shown(hub: Any) -> None:
+    found = compared(hub, "models=pixels&k=1&metric=accuracy")
+    assert {pair.one.head for pair in found.pairs} | {pair.other.head for pair in found.pairs} == {
+        "logistic",
+        "nearest_class_mean",
+    }
+    assert "Holm over 1 pair" in found.kind
+    assert compared(hub, "models=pixels&heads=logistic&k=all").pairs == []
+    assert "nothing to compare" in compared(hub, "models=pixels&heads=logistic&k=all").lead
+
+
+def test_what_was_compared_once_is_kept(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.clear()
+    first = compared(hub, "k=8&metric=auroc")
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("computed twice")
+
+    monkeypatch.setattr(comparing, "compare_tasks", never)
+    again = compared(hub, "k=8&metric=auroc")
+    assert [pair.difference for pair in again.pairs] == [pair.difference for pair in first.pairs]
+    with pytest.raises(AssertionError, match="twice"):
+        compared(hub, "k=1&metric=auroc")
+
+
+def test_other_test_rows_are_not_compared(hub: Any) -> None:
+    cache.clear()
+    one = hub.outcomes["noise", "fewshot"]
+    one.artifacts.filter(name="predictions.npz").delete()
+    found = compared(hub, "k=8")
+    assert found.pairs == []
+    assert "run it again" in found.why
+    assert len(found.standings) == 3, "the order of the scores is still shown"
+    assert {one.verdict for one in found.standings} == {"leads", ""}
+
+
+def test_a_page_does_not_take_more_draws_than_it_can_afford(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = kept_of(hub.outcomes["pixels", "fewshot"], "logistic", 8)
+    assert kept is not None
+    few = {"a": kept, "b": kept}
+    assert draws_for(few, metric="accuracy") == 10_000
+    assert draws_for(few, metric="auroc") == 10_000
+    many = {str(number): kept for number in range(12)}
+    assert draws_for(many, metric="accuracy") == 10_000
+    assert 6_600 <= draws_for(many, metric="auroc") <= 10_000, "one hundred for each of 66 pairs"
+    monkeypatch.setattr(comparing, "REFUSED", 1e6)
+    assert draws_for(many, metric="auroc") == 0
+    cache.clear()
+    assert "takes too long" in compared(hub, "k=8&metric=auroc").why
+
+
+@pytest.mark.parametrize(("query", "words"), [("k=3", "k = '3'"), ("k=%00", "Known: 1, 8, all"), ("k=-1", "Known")])
+def test_numbers_of_labels_that_there_are_not(hub: Any, client: Client, query: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        compared(hub, query)
+    assert client.get(f"{PAGE}?{query}").status_code == 400
+
+
+def test_page_chart_and_twin_agree(hub: Any, client: Client) -> None:
+    text = client.get(f"{PAGE}?k=8").content.decode()
+    twin = client.get("/datasets/digits/fewshot/compare.json?k=8").json()
+    figure = client.get(f"{PAGE}chart.json?k=8").json()
+    go.Figure(data=figure["data"], layout=figure["layout"])
+    behind = [one["behind"] for one in twin["standings"] if one["behind"]]
+    assert [row[1:4] for row in figure["layout"]["meta"]["table"]["rows"]] == [
+        [one["difference"], one["low"], one["high"]] for one in behind
+    ]
+    assert twin["sentence"] in text.replace("&#x27;", "'")
+    assert "not separable" in text
+    assert twin["ks"] == ["1", "8", "all"]
+    assert len(twin["pairs"]) == 3
+    assert figure["layout"]["shapes"][0]["x0"] == 0
+
+
+def test_an_empty_data_set_says_what_to_do(hub: Any, client: Client) -> None:
+    Outcome.objects.all().delete()
+    text = client.get(PAGE).content.decode()
+    assert "hs-empty" in text
+    assert client.get("/datasets/digits/fewshot/compare.json").json()["standings"] == []
+    assert client.get(f"{PAGE}chart.json").json()["layout"]["meta"]["empty"]
