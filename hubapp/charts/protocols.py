@@ -168,7 +168,7 @@ def forecast_errors(rows: Sequence[Row], *, metric: str = "mse", title: str = "M
             showgrid=False,
         ),
         # Methods that fail do so by orders of magnitude, and would press the others into one line.
-        yaxis=axis(f"{title} (log scale)", type="log") if is_wide else axis(title, rangemode="tozero"),
+        yaxis=axis(f"{title} (log scale)", type="log", dtick="D2") if is_wide else axis(title, rangemode="tozero"),
     )
 
 
