@@ -187,7 +187,7 @@ class Download:
                 "Refresh the model, then try again."
             )
         seconds = time.monotonic() - began
-        if seconds < SHORT_SECONDS:
+        if seconds < SHORT_SECONDS and count == self._part:
             self._part = min(LARGEST_PART, self._part * 2)
         elif seconds > LONG_SECONDS:
             self._part = max(SMALLEST_PART, self._part // 2)
