@@ -10,7 +10,7 @@ import numpy as np
 from django.http import QueryDict
 
 from hubapp.catalog.models import Dataset
-from hubapp.fewshot.curves import Cell, Curve, Curves, Shots, by_shots, curves_of
+from hubapp.fewshot.curves import Cell, Curve, Curves, Shots, by_shots, curves_of, legend_of
 from hubapp.fewshot.predictions import FEW, Kept, k_of, kept_of, shots_words
 from hubapp.fewshot.selectors import shots_title
 from hubapp.jobs.visibility import Person
@@ -25,7 +25,7 @@ DRAWS = 10_000
 ROW_METRICS = frozenset({"accuracy", "brier"})  # means over rows: one product for all draws
 # Numbers read for all draws together: what a page may cost, and what is refused. For metrics that sort each draw anew,
 # logits are counted; for the others the weights of the rows.
-AFFORDED, REFUSED = 1e9, 5e9
+AFFORDED, REFUSED = 2.5e9, 1e10
 DRAWS_A_PAIR = 100  # with fewer, Holm's correction could leave no pair separable
 _VERSION = 1  # raised when pairs are compared in another way
 
@@ -83,6 +83,11 @@ class Comparison:
     def words(self) -> str:
         """The number of labels in a sentence."""
         return shots_words(self.shots)
+
+    @property
+    def legend(self) -> dict[str, str]:
+        """The signs in the table and what they mean."""
+        return legend_of(one.cell for one in self.standings)
 
     def as_json(self) -> dict[str, Any]:
         """The page's twin."""

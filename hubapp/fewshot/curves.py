@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.http import QueryDict
@@ -50,17 +50,12 @@ class Curve:
     model: Model
     head: str
     points: list[Score]
-    is_alone: bool = True  # under no other head on this page
+    title: str  # what tells it apart from the others on the page
 
     @property
     def head_title(self) -> str:
         """The head in words."""
         return head_title(self.head)
-
-    @property
-    def title(self) -> str:
-        """What the legend calls it."""
-        return self.model.title if self.is_alone else f"{self.model.title}, {self.head_title}"
 
     @property
     def key(self) -> str:
@@ -156,12 +151,13 @@ class Curves:
     @property
     def legend(self) -> dict[str, str]:
         """The signs in the table and what they mean."""
-        words = {
-            UNCONVERGED: "some fits stopped before they had converged",
-            TWICE: "a class had too few rows, so that some count more than once",
-        }
-        seen = {sign for cell in self.cells.values() for sign in cell.marks}
-        return {sign: text for sign, text in words.items() if sign in seen}
+        return legend_of(self.cells.values())
+
+    @property
+    def caption(self) -> str:
+        """What the chart shows."""
+        lines = "; a dotted line: a head that reads no labels" if None in self.shots else ""
+        return f"Bands and bars: 95% intervals ({INTERVALS[self.interval]}); faint dots: single draws of labels{lines}."
 
     def as_json(self) -> dict[str, Any]:
         """The page's twin."""
@@ -189,6 +185,16 @@ class Curves:
         cell = self.cells[curve.key, point.shots]
         shown = {"low": cell.low, "high": cell.high, "interval": cell.kind}
         return {**score_json(point), **shown, "marks": list(cell.marks.values()), "outcome": str(point.outcome_id)}
+
+
+def legend_of(cells: Iterable[Cell]) -> dict[str, str]:
+    """The signs of some cells and what they mean."""
+    words = {
+        UNCONVERGED: "some fits stopped before they had converged",
+        TWICE: "a class had too few rows, so that some count more than once",
+    }
+    seen = {sign for cell in cells for sign in cell.marks}
+    return {sign: text for sign, text in words.items() if sign in seen}
 
 
 def named_in(query: QueryDict, *names: str) -> list[str]:
@@ -280,7 +286,7 @@ def _lines(
             ]
             points.sort(key=lambda point: by_shots(point.shots))
             if points:
-                curves.append(Curve(model=model, head=head, points=points, is_alone=len(heads) == 1))
+                curves.append(Curve(model=model, head=head, points=points, title=""))
     # Named models keep the order in which they were named, so that colours agree from chart to chart; else best first.
     order = {slug: place for place, slug in enumerate(chosen)}
     sign = 1 if metric in LOWER_IS_BETTER else -1
@@ -289,7 +295,18 @@ def _lines(
         best.setdefault(curve.model.slug, sign * (curve.points[-1].value or 0.0))
     places = {head: place for place, head in enumerate(heads)}
     curves.sort(key=lambda one: (order.get(one.model.slug, 0), best[one.model.slug], one.model.slug, places[one.head]))
-    return curves
+    return _titled(curves)
+
+
+def _titled(curves: Sequence[Curve]) -> list[Curve]:
+    """Named by what they differ in: models under one head, heads on one model, else both."""
+    has_models = len({one.model.slug for one in curves}) > 1
+    has_heads = len({one.head for one in curves}) > 1
+    titled = []
+    for one in curves:
+        title = f"{one.model.title} ({one.head_title})" if has_models else one.head_title
+        titled.append(replace(one, title=title if has_heads else one.model.title))
+    return titled
 
 
 def by_shots(shots: Shots) -> tuple[int, int]:

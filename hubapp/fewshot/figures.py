@@ -47,4 +47,4 @@ def compare_figure(found: Comparison) -> Figure:
         for one in found.standings
         if one.behind is not None
     ]
-    return lead_of(rows, title=f"{METRIC_TITLES[found.curves.metric]}: leader less the other")
+    return lead_of(rows, title="Leader less the other")

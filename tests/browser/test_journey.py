@@ -151,6 +151,8 @@ PAGES = (
     "/datasets/digits/",
     "/datasets/digits/ranking/",
     "/datasets/digits/fewshot/",
+    "/datasets/digits/fewshot/?heads=logistic,nearest_class_mean&interval=draw",
+    "/datasets/digits/fewshot/compare/?heads=logistic,nearest_class_mean&k=8",
     "/datasets/digits/fewshot/classes/",
     "/datasets/digits/fewshot/calibration/",
     "/datasets/digits/fewshot/confusion/",

@@ -11,10 +11,15 @@ from django.core.cache import cache
 from django.http import QueryDict
 from django.test import Client
 
+from hubapp.catalog.models import Dataset, DatasetRevision
 from hubapp.fewshot import comparing
 from hubapp.fewshot.comparing import Comparison, comparison_of, draws_for
 from hubapp.fewshot.predictions import kept_of
 from hubapp.results.models import Outcome
+from tests.fewshot.made_contexts import context_with
+from tests.results.conftest import stored
+from workers.fewshot.analysis import run
+from workers.fewshot.entries import FewshotSpec
 from workers.kit import UserError
 
 pytestmark = pytest.mark.django_db
@@ -127,6 +132,36 @@ def test_a_page_does_not_take_more_draws_than_it_can_afford(hub: Any, monkeypatc
     assert draws_for(many, metric="auroc") == 0
     cache.clear()
     assert "takes too long" in compared(hub, "k=8&metric=auroc").why
+
+
+def test_several_labels_a_row_are_compared_by_their_mean(hub: Any) -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((300, 3)) < (0.5, 0.3, 0.2)).astype(np.uint8)
+    dataset = Dataset.objects.create(slug="scenes", title="Scenes", modality="image", task="multi-label")
+    data = DatasetRevision.objects.create(
+        dataset=dataset, digest="e" * 64, source="digits", rows=300, classes=["a", "b", "c"]
+    )
+    dataset.current_revision = data
+    dataset.save(update_fields=["current_revision"])
+    shares, rows = {}, 0
+    for name, noise in (("pixels", 0.5), ("noise", 4.0)):
+        x = noise * rng.standard_normal((300, 8)) + targets @ np.random.default_rng(1).standard_normal((3, 8))
+        context = context_with(x, np.arange(300) % 3, task="multi-label", targets=targets)
+        spec = FewshotSpec(shots=(8,), replicates=2, draws=100, heads=("logistic",))
+        outcome = stored("fewshot", run(spec, context), hub.models[name].current_revision, data, context.workdir)
+        kept = kept_of(outcome, "logistic", 8)
+        assert kept is not None
+        shares[name] = np.mean([(one.logits.argmax(axis=2) == one.labels).mean(axis=0) for one in kept.tasks], axis=0)
+        rows = len(shares[name])
+    found = comparison_of(dataset, query=QueryDict("k=8&metric=accuracy"))
+    (pair,) = found.pairs
+    assert pair.one.model.slug == "pixels"
+    apart = shares["pixels"] - shares["noise"]
+    drawn = [apart[np.random.RandomState(b).randint(0, rows, rows)].mean() for b in range(10_000)]
+    assert pair.difference.difference == pytest.approx(apart.mean())
+    assert (pair.difference.low, pair.difference.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    first, second = (one.cell.score.value for one in found.standings)
+    assert pair.difference.difference == pytest.approx(first - second), "the mean that the curves show"
 
 
 @pytest.mark.parametrize(("query", "words"), [("k=3", "k = '3'"), ("k=%00", "Known: 1, 8, all"), ("k=-1", "Known")])
