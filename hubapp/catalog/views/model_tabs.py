@@ -25,6 +25,7 @@ from hubapp.catalog.presenting.lineage import drawn_sentence, kin_of, lineage_se
 from hubapp.catalog.presenting.loading import loading
 from hubapp.catalog.presenting.quality import ReadCard, documented, read_card, safety_level, safety_of
 from hubapp.catalog.presenting.rights import rights_of
+from hubapp.catalog.presenting.weights import WeightsState, weights_state
 from hubapp.catalog.selectors import Fit, dataset_list, dataset_ref, is_readable, model_ref, tensor_list, which_fit
 from hubapp.catalog.versions import RevisionDiff, revision_diff, revision_list
 from hubapp.catalog.views.answers import page_number
@@ -119,6 +120,11 @@ class Shown:
         rows = tensor_list(self.revision, text=self.tensor_text) if self.revision else Tensor.objects.none()
         return Paginator(rows, TENSORS_A_PAGE).get_page(page_number(self.request, "tensors"))
 
+    @cached_property
+    def weights(self) -> WeightsState | None:
+        """Where its weights lie, and what fetching them would take."""
+        return weights_state(self.model, self.revision, self.files)
+
     @property
     def tensor_text(self) -> str:
         """The part of a tensor's name that is looked for."""
@@ -164,6 +170,7 @@ def overview(shown: Shown) -> dict[str, Any]:
         "examples": examples_of(shown.record),
         "counted_at": newest or (model.source.synced_at and model.source.synced_at.date()),
         "hub_address": presenting.hub_address(model),
+        "weights": shown.weights,
     }
 
 
@@ -281,7 +288,11 @@ def lineage(shown: Shown) -> dict[str, Any]:
 
 def analyses(shown: Shown) -> dict[str, Any]:
     """What was computed, and what can be."""
-    return {"matrix": analysis_matrix(shown.fits, shown.datasets), "is_readable": shown.is_readable}
+    return {
+        "matrix": analysis_matrix(shown.fits, shown.datasets),
+        "is_readable": shown.is_readable,
+        "weights": shown.weights,
+    }
 
 
 def papers(shown: Shown) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hubapp.catalog.presenting.papers import paper_json
 from hubapp.catalog.presenting.quality import documented, documented_json, safety_of
 from hubapp.catalog.presenting.revisions import diff_json
 from hubapp.catalog.presenting.rights import rights_json, rights_of
+from hubapp.catalog.presenting.weights import weights_json
 from hubapp.catalog.selectors import tensor_list
 from hubapp.catalog.versions import revision_list
 from hubapp.catalog.views.model_tabs import Shown, diff_of
@@ -81,6 +82,7 @@ def model_twin(shown: Shown) -> dict[str, Any]:
         ),
         "revisions": [{"digest": one.digest, "commit": one.commit, "created_at": one.created_at} for one in revisions],
         "diff": diff_json(diff_of(shown, revisions)),
+        "weights": weights_json(shown.weights),
         "analyses": [fit_json(fit) for fit in shown.fits],
     }
 
