@@ -14,9 +14,11 @@ from django.conf import settings
 from django.db import transaction
 
 from hubapp.catalog.judging import local_judge
+from hubapp.catalog.loaders import MAX_NOTE, guess_note, guess_of
 from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
-from workers.kit import UserError, digest_of, file_digest
+from workers.kit import LOADERS, UserError, digest_of, file_digest
 from workers.sources.headers import TensorHeader, identify, parameters_by_dtype, read_headers
+from workers.sources.loader_guess import LoaderGuess
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "moving_mean", "moving_variance")
 COUNTER_DTYPES = ("bool", "int16", "int32", "int64", "uint16", "uint32", "uint64")
@@ -103,7 +105,7 @@ class ReadFiles:
     error_message: str = ""
 
 
-def files_read(files: Sequence[ImportFile], *, error_message: str = "") -> ReadFiles:
+def files_read(files: Sequence[ImportFile], *, error_message: str = "", needs_weights: bool = True) -> ReadFiles:
     """Identify every file by content and read the headers of the weight files; never raises for a corrupt one.
 
     With an `error_message` it is known already that they are not complete, and they are not read.
@@ -112,6 +114,8 @@ def files_read(files: Sequence[ImportFile], *, error_message: str = "") -> ReadF
     if error_message:
         return ReadFiles(formats=formats, headers=(), error_message=error_message)
     weights = [file.location for file in files if file.is_weights]
+    if not weights and not needs_weights:
+        return ReadFiles(formats=formats, headers=())
     if not weights:
         return ReadFiles(formats=formats, headers=(), error_message="There is no weight file in this model.")
     try:
@@ -161,6 +165,7 @@ def model_import(
     facts: Mapping[str, Any] | None = None,
     loader: str = "",
     config: Mapping[str, Any] | None = None,
+    guess: LoaderGuess | None = None,
     in_place: bool = False,
     commit: str = "",
     is_current: bool = True,
@@ -174,11 +179,13 @@ def model_import(
     archived, unless it was archived because its files had gone. `facts` of a model in place are set when it is new and
     left to people afterwards. `error_message` is a reason known beforehand why the weights cannot be read. With a
     `commit` the files are a snapshot of a hub's repository: the commit is the revision's digest, and the model may have
-    come from that hub before; unless it `is_current` it becomes the current one only where there is none. Raises
-    UserError if the slug belongs to another source.
+    come from that hub before; unless it `is_current` it becomes the current one only where there is none. A `guess`
+    by the files stands for loader and config. Raises UserError if the slug belongs to another source.
     """
-    config, facts = dict(config or {}), {"title": title, **(facts or {})}
+    facts = {"title": title, **(facts or {})}
     files = [file if file.sha256 else _with_digest(file) for file in files]
+    guess = guess or _stated_guess(files, loader=loader, config=config or {})
+    loader, config = guess.loader, dict(guess.config)
     digest = commit or revision_digest({file.path: file.sha256 for file in files}, loader=loader, config=config)
     existing = Model.objects.filter(slug=slug).select_related("current_revision").first()
     if existing is not None and existing.source_id != source.pk and not commit:
@@ -191,11 +198,13 @@ def model_import(
         with transaction.atomic():
             if in_place:
                 _files_placed(known, files)
-            return _model_kept(
+            kept = _model_kept(
                 existing=known.model, revision=known, facts={} if in_place else facts, is_current=is_current
             )
-    read = files_read(files, error_message=error_message)
-    folder = None if in_place else files_store(files, room="models")
+            is_run_otherwise = guess_note(known, guess)
+            return Imported(model=kept.model, change="changed") if is_run_otherwise else kept
+    read = files_read(files, error_message=error_message, needs_weights=_needs_weights(loader))
+    folder = files_store(files, room="models") if files and not in_place else None
     with transaction.atomic():
         new = {"source": source, **facts}
         model, is_new = Model.objects.update_or_create(
@@ -206,12 +215,24 @@ def model_import(
         if known is not None:  # it could not be read before, or lay at its hub only
             known.delete()
         revision = _revision_create(
-            model, digest=digest, commit=commit, loader=loader, config=config, files=files, read=read, folder=folder
+            model, digest=digest, commit=commit, guess=guess, files=files, read=read, folder=folder
         )
         if is_current or model.current_revision_id is None:
             _make_current(model, revision)
     local_judge(revision)
     return Imported(model=model, change="added" if is_new else "changed")
+
+
+def _stated_guess(files: Sequence[ImportFile], *, loader: str, config: Mapping[str, Any]) -> LoaderGuess:
+    """What the importer says of how the model is run; without a loader, why by its files none can."""
+    if loader:
+        return LoaderGuess(loader=loader, config=dict(config))
+    by_files = guess_of({file.path: file.location for file in files})
+    return LoaderGuess(config=dict(config), reason="" if by_files.loader else by_files.reason)
+
+
+def _needs_weights(loader: str) -> bool:
+    return loader not in LOADERS or LOADERS.get(loader).needs_weights
 
 
 def _is_older(model: Model | None, commit: str) -> bool:
@@ -231,15 +252,22 @@ def _with_digest(file: ImportFile) -> ImportFile:
 
 
 def _files_placed(revision: Revision, files: Sequence[ImportFile]) -> None:
-    """Note where the same bytes lie now and when they were last touched, so that the next scan need not read them."""
+    """Note where the same bytes lie now and when they were last touched, so that the next scan need not read them.
+
+    A snapshot in the cache of a hub fills up over time: small files that came later are added, those that went have no
+    place any more.
+    """
     placed = {file.path: file for file in files}
     changed = []
     for row in revision.files.all():
-        file = placed[row.path]
-        if (row.location, row.modified_ns) != (str(file.location), file.modified_ns):
-            row.location, row.modified_ns = str(file.location), file.modified_ns
+        file = placed.pop(row.path, None)
+        where = (str(file.location), file.modified_ns) if file else ("", None)
+        if (row.location, row.modified_ns) != where:
+            row.location, row.modified_ns = where
             changed.append(row)
     File.objects.bulk_update(changed, ["location", "modified_ns"])
+    beside = [file for file in placed.values() if not file.is_weights]
+    File.objects.bulk_create(_file_rows(revision, beside, formats=_formats(beside)))
 
 
 def _model_kept(*, existing: Model, revision: Revision, facts: Mapping[str, Any], is_current: bool) -> Imported:
@@ -260,6 +288,9 @@ def _make_current(model: Model, revision: Revision) -> None:
     model.current_revision = revision
     model.parameters, model.size_bytes, model.updated_at = revision.parameters, revision.size_bytes, revision.created_at
     changed = ["current_revision", "parameters", "size_bytes", "updated_at"]
+    if revision.modality and model.modality != revision.modality:
+        model.modality = revision.modality  # how it is run says it better than a card's task
+        changed.append("modality")
     if model.is_missing:
         model.is_missing, model.archived_at = False, None
         changed += ["is_missing", "archived_at"]
@@ -271,39 +302,27 @@ def _revision_create(
     *,
     digest: str,
     commit: str,
-    loader: str,
-    config: Mapping[str, Any],
+    guess: LoaderGuess,
     files: Sequence[ImportFile],
     read: ReadFiles,
     folder: Path | None,
 ) -> Revision:
     """Write a revision with its files and tensors."""
     counts = [parameter_count(header.name, header.shape, header.dtype) for header in read.headers]
-    sizes = {file.path: file.location.stat().st_size for file in files}
     revision = Revision.objects.create(
         model=model,
         digest=digest,
         commit=commit,
-        loader=loader,
-        config=dict(config),
+        loader=guess.loader,
+        config=dict(guess.config),
+        modality=guess.modality,
+        loader_note=guess.reason[:MAX_NOTE],
         parameters=sum(counts),
         parameters_by_dtype=parameters_by_dtype(read.headers),
-        size_bytes=sum(sizes[file.path] for file in files if file.is_weights),
+        size_bytes=sum(file.location.stat().st_size for file in files if file.is_weights),
         error_message=read.error_message,
     )
-    File.objects.bulk_create(
-        File(
-            revision=revision,
-            path=file.path,
-            location=str(folder / file.path) if folder else str(file.location),
-            size_bytes=sizes[file.path],
-            sha256=file.sha256,
-            format=read.formats[file.path],
-            is_weights=file.is_weights,
-            modified_ns=file.modified_ns,
-        )
-        for file in files
-    )
+    File.objects.bulk_create(_file_rows(revision, files, formats=read.formats, folder=folder))
     Tensor.objects.bulk_create(
         (
             Tensor(
@@ -319,6 +338,25 @@ def _revision_create(
         batch_size=TENSOR_BATCH,
     )
     return revision
+
+
+def _file_rows(
+    revision: Revision, files: Sequence[ImportFile], *, formats: Mapping[str, str], folder: Path | None = None
+) -> list[File]:
+    """Rows of files that lie in `folder` below FILES_DIR, or where they are."""
+    return [
+        File(
+            revision=revision,
+            path=file.path,
+            location=str(folder / file.path) if folder else str(file.location),
+            size_bytes=file.location.stat().st_size,
+            sha256=file.sha256,
+            format=formats[file.path],
+            is_weights=file.is_weights,
+            modified_ns=file.modified_ns,
+        )
+        for file in files
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

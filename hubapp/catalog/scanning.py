@@ -33,6 +33,7 @@ SHARD = re.compile(r"(?P<base>.+)-\d{5}-of-(?P<total>\d{5})(?P<suffix>\.[a-z]+)"
 FRONT_MATTER = re.compile(r"\A---\n(?P<lines>.*?)\n---\n", re.DOTALL)
 LARGEST_CARD_BYTES = 2**20
 SLUG_LENGTH = 120
+MOST_PARTS = 100
 HUB_MODEL_PREFIX = "models--"
 HUB_PREFIXES = (HUB_MODEL_PREFIX, "datasets--", "spaces--", "kernels--")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -64,7 +65,7 @@ class Candidate:
     name        path within the folder, without the ending of a single file: unique, and what the slug is made of; in
                 the cache of a hub the hub's name, which all snapshots of a model share
     weights     files that hold tensors, in order; companions: configuration, card and tokenizer beside them
-    folder      what the files' paths count from, in the cache of a hub the snapshot
+    folder      what the files' paths count from: the model's own, in the cache of a hub the snapshot
     commit      the snapshot's commit, 40 hexadecimal digits; "" outside of such a cache
     hub_name    the model's name on its hub, "org/name"; "" outside
     is_current  whether it is the snapshot that refs/main names, or the newest where that names none
@@ -106,19 +107,27 @@ class Found:
 def folder_search(root: Path) -> Found:
     """Find the models below a folder, in the order of their names.
 
-    A folder with config.json and weights, or with a TensorFlow.js model.json, is one model; shards of one name are one
+    A folder with config.json and weights, or with a TensorFlow.js model.json, is one model; the folders that a
+    modules.json names belong to it; an ONNX file beside preprocessor_config.json has that; shards of one name are one
     model; every other weight file is a model by itself. Links that lead out of the folder are refused;
     links to folders are not followed. In the cache of a hub (models--org--name/snapshots/<commit>) every snapshot is a
     candidate of the model "org/name", the current one last; data sets and Spaces there are passed over.
     """
     found = Found()
     resolved = root.resolve()
+    modular: dict[Path, _Modular] = {}  # by the folder of each part
     for folder, files in _walk(resolved, resolved, found):
         if _is_hub_folder(folder):
             found.candidates += _hub_snapshots(folder, resolved, found)
             continue
         names = {path.name for path in files}
         weights = _weights_of(files)
+        if folder in modular:
+            modular[folder].files += files
+            continue
+        if parts := _parts(folder) if "modules.json" in names else []:
+            modular |= dict.fromkeys(parts, _Modular(folder, files))
+            continue
         if _is_tfjs(folder, names):
             shards = tuple(path for path in files if path.suffix == ".bin")
             found.candidates.append(
@@ -128,15 +137,48 @@ def folder_search(root: Path) -> Found:
                     companions=tuple(path for path in _companions(files) if path.name != "model.json"),
                 )
             )
-        elif "config.json" in names and weights:
-            found.candidates.append(
-                Candidate(name=_name(folder, resolved), weights=weights, companions=_companions(files))
-            )
+        elif weights and ("config.json" in names or _is_prepared(weights, names)):
+            found.candidates.append(_whole(folder, resolved, weights, files))
         else:
             own = tuple(path for path in weights if _is_weights(path, resolved, found))
             found.candidates += _single_models(own, resolved)
+    for one in {id(one): one for one in modular.values()}.values():
+        if weights := _weights_by_folder(one.files):
+            found.candidates.append(_whole(one.folder, resolved, weights, one.files))
     found.candidates.sort(key=lambda candidate: (candidate.name, candidate.is_current))
     return found
+
+
+@dataclass
+class _Modular:
+    """A sentence-transformers model whose parts lie in folders of their own: all its files so far."""
+
+    folder: Path
+    files: list[Path]
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The folders below this one that its modules.json names as parts of the model."""
+    listed = _json_content(folder / "modules.json")
+    named = [part.get("path") for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    paths = [PurePosixPath(name) for name in named[:MOST_PARTS] if isinstance(name, str) and name and "\0" not in name]
+    return [folder / path for path in paths if not path.is_absolute() and ".." not in path.parts and path.parts]
+
+
+def _weights_by_folder(files: list[Path]) -> tuple[Path, ...]:
+    folders = dict.fromkeys(path.parent for path in files)
+    return tuple(path for folder in folders for path in _weights_of([one for one in files if one.parent == folder]))
+
+
+def _whole(folder: Path, root: Path, weights: tuple[Path, ...], files: list[Path]) -> Candidate:
+    """A folder that is one model."""
+    beside = tuple(path for path in _companions(files) if path not in weights)
+    return Candidate(name=_name(folder, root), weights=weights, companions=beside, folder=folder)
+
+
+def _is_prepared(weights: tuple[Path, ...], names: set[str]) -> bool:
+    """Whether it is an ONNX file with what says how images reach it."""
+    return len(weights) == 1 and weights[0].suffix.lower() == ".onnx" and "preprocessor_config.json" in names
 
 
 def _walk(start: Path, root: Path, found: Found) -> Iterator[tuple[Path, list[Path]]]:
@@ -358,10 +400,14 @@ def _front_matter(text: str) -> dict[str, str]:
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > 64 * LARGEST_CARD_BYTES:
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return {}
+    content = _json_content(path)
     return content if isinstance(content, dict) else {}
+
+
+def _json_content(path: Path) -> Any:
+    if path.stat().st_size > 64 * LARGEST_CARD_BYTES:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None

@@ -37,7 +37,7 @@ def model_ref(revision: Revision) -> ModelRef:
             str(file_path(file.location)) for file in revision.files.all() if file.is_weights and file.location
         ),
         loader=revision.loader,
-        modality=revision.model.modality or (loader.modality if loader else ""),
+        modality=revision.modality or revision.model.modality or (loader.modality if loader else ""),
         config=dict(revision.config),
         tensors={tensor.name: (tuple(tensor.shape), tensor.dtype) for tensor in revision.tensors.all()},
         hub=None if revision.is_local else _hub_files(revision),

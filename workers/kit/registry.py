@@ -153,9 +153,14 @@ class HeadEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderEntry(Entry):
-    """A way to open a model; the target is `workers.sources.protocols.OpenEncoder`."""
+    """A way to open a model; the target is `workers.sources.protocols.OpenEncoder`.
+
+    modality       what all its models read; "" where that differs by model
+    needs_weights  False where nothing is learned, so that a model has no weight file
+    """
 
     modality: str = ""
+    needs_weights: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ def encoding_fit(model: ModelRef | None, dataset: DatasetRef | None) -> str | No
             return (
                 f"This model asks for the loader {model.loader!r}, which is not installed here, so it has no features."
             )
-        if not model.files:
+        if not model.files and LOADERS.get(model.loader).needs_weights:
             return "This model has no weight files, so it cannot be run."
     if dataset is not None and dataset.source not in DATASET_SOURCES:
         return f"The data set's source {dataset.source!r} is not installed here, so it cannot be read."

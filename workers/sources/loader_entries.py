@@ -48,6 +48,7 @@ LOADERS.add(
         title="The inputs themselves",
         meaning="No model: a table's columns, or an image's pixels in a coarse grid, as the baseline to beat.",
         target="workers.sources.encoders.identity:open_encoder",
+        needs_weights=False,
     )
 )
 LOADERS.add(

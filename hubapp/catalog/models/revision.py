@@ -15,6 +15,8 @@ class Revision(models.Model):
     commit = models.CharField(max_length=40, blank=True)  # of the repository, where there is one
     loader = models.CharField(max_length=60, blank=True)  # name in workers.kit.LOADERS; empty: weights only
     config = models.JSONField(default=dict, blank=True)
+    modality = models.CharField(max_length=20, blank=True)  # what the loader reads of it; empty: what its model says
+    loader_note = models.CharField(max_length=1000, blank=True)  # why that loader, or why none, in a sentence
     parameters = models.BigIntegerField(default=0)  # learned values in all tensors
     parameters_by_dtype = models.JSONField(default=dict, blank=True)  # as headers state them, statistics included
     size_bytes = models.BigIntegerField(default=0)

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from hubapp.catalog import describing
 from hubapp.catalog.importing import Imported, ImportFile, model_import
+from hubapp.catalog.loaders import guess_of
 from hubapp.catalog.models import File, Model, Source, SyncRun
-from hubapp.catalog.scanning import Candidate, card_facts, folder_search, shards_missing
+from hubapp.catalog.scanning import CARD_SUFFIXES, Candidate, card_facts, folder_search, shards_missing
 from hubapp.catalog.sync.runs import progress_note
 from hubapp.catalog.sync.upsert import EXAMPLES, BatchResult, Refusal
 from workers.kit import UserError
@@ -88,8 +89,8 @@ def _candidate_import(candidate: Candidate, *, slug: str, source: Source) -> Imp
     }
     files = []
     for path in (*candidate.weights, *candidate.companions):
-        # In a cache the file behind the link has a digest for a name, which tells neither shard nor format.
-        real, state = path if candidate.hub_name else path.resolve(), path.stat()
+        # A file behind a link may have a digest for a name, and what belongs to the model does not lie beside it there.
+        real, state = path if candidate.folder else path.resolve(), path.stat()
         files.append(
             ImportFile(
                 path=candidate.path_of(path),
@@ -99,17 +100,24 @@ def _candidate_import(candidate: Candidate, *, slug: str, source: Source) -> Imp
                 modified_ns=state.st_mtime_ns,
             )
         )
+    guess = guess_of({file.path: file.location for file in files if file.is_weights or _is_small(file.path)})
     return model_import(
         source=source,
         slug=slug,
         title=candidate.title,
         files=files,
+        guess=guess,
         in_place=True,
         commit=candidate.commit,
         is_current=candidate.is_current,
         error_message=shards_missing(candidate),
         facts={"origin": _origin(candidate, source), **card_facts(candidate)},
     )
+
+
+def _is_small(path: str) -> bool:
+    """Whether it is no spare copy of the weights, which says nothing of those that were chosen."""
+    return path.endswith(CARD_SUFFIXES)
 
 
 def _mark_missing(source: Source, *, seen: set[str]) -> list[str]:
