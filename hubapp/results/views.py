@@ -58,6 +58,7 @@ def outcome_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "provenance": figures.provenance_rows(outcome.provenance),
         "report": figures.REPORTS.get(outcome.kind, "") if outcome.revision else "",
         "tables": {name: table for name, table in outcome.tables.items() if table["rows"]},
+        "files": {artifact.name for artifact in outcome.artifacts.all()},
     }
     return page(request, "results/outcome_detail.html", context, data=lambda: outcome_json(outcome))
 

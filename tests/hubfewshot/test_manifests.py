@@ -131,6 +131,9 @@ def test_two_people_with_the_same_manifest_get_the_same_bytes(site: Site, person
     }
     assert second.provenance["manifest_given"] is True
     assert second.provenance["cells_computed"] == first.provenance["cells_computed"] > 0
+    for outcome in (second, Outcome.objects.get(job=job)):
+        page = person.get(outcome.get_absolute_url()).content.decode()
+        assert f'href="/fewshot/manifests/{digest}/"' in page
     # Once more by the same file: the manifest's page, not a second job.
     assert bring(person, text)["Location"] == f"/fewshot/manifests/{digest}/"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from workers.fewshot.entries import ManifestImportSpec
 from workers.fewshot.manifests import import_manifest
 from workers.fewshot.plan import sizes_of
-from workers.fewshot.shots import ALL
+from workers.fewshot.refusing import size_words
 from workers.kit import Artifact, Context, Outcome, Table, UserError
 from workers.sources.features import opened_dataset
 from workers.sources.manifest_store import incoming_read, manifest_keep
@@ -44,7 +44,8 @@ def run(spec: ManifestImportSpec, context: Context) -> Outcome:
     manifest_keep(context.store_dir, manifest.digest, kept)
     (Path(context.workdir) / MANIFEST).write_text(kept, encoding="utf-8")
     context.checkpoint(2, 2, "done")
-    words = ", ".join("all" if k == ALL else f"{k:,}" for k in sizes)
+    sentence = f"Kept as {manifest.digest[:12]}: draws of {size_words(sizes)}, {len(manifest.test):,} test rows."
+    context.log(sentence)
     return Outcome(
         summary={
             "manifest": manifest.digest,
@@ -55,9 +56,7 @@ def run(spec: ManifestImportSpec, context: Context) -> Outcome:
             "validation_rows": len(manifest.validation),
             "test_rows": len(manifest.test),
             "sub_tasks": len(manifest.sub_tasks),
-            "sentence": (
-                f"Kept as {manifest.digest[:12]}: draws of {words} labels a class, {len(manifest.test):,} test rows."
-            ),
+            "sentence": sentence,
         },
         tables={
             "draws": Table(
