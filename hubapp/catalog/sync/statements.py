@@ -88,6 +88,12 @@ SET LOCAL enable_hashjoin = off
 
 def _assignment(name: str, kind: str) -> str:
     """How a changed record sets a column: whole, or only where it says something (see `is_whole`)."""
+    if name == "modality":  # how a model is run says it better than its task
+        return (
+            "modality = coalesce((SELECT nullif(v.modality, '') FROM catalog_revision v "
+            "WHERE v.id = m.current_revision_id), CASE WHEN s.is_whole OR s.modality <> '' THEN s.modality "
+            "ELSE m.modality END)"
+        )
     if name in BETTER_WHEN_READ:
         return f"{name} = CASE WHEN m.refreshed_at IS NULL THEN s.{name} ELSE m.{name} END"
     if name in KEPT_WHEN_UNKNOWN or kind == "timestamptz":
