@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,7 @@ class Candidate:
     licence, answer, words   what its licence says of the intended use; answer "" where no use was named
     weights_bytes            of its parameters in single precision
     feature_bytes            of the data set's features in the store, None where the length of its vectors is unknown
-    is_scored                there are scores of it on the data set's revision already
+    is_scored                each metric of a run was computed for it on the data set's revision already
     """
 
     model: Model
@@ -163,10 +163,11 @@ def search_of(query: QueryDict, dataset: Dataset) -> ModelQuery:
     return replace(parsed, choices=(("modality", dataset.modality), *others), is_archived=False, sort="", page=1)
 
 
-def candidates_of(dataset: Dataset, *, query: QueryDict, user: Person) -> Candidates:
+def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str], user: Person) -> Candidates:
     """The models of a search that can be scored on a data set's current revision, and why others cannot.
 
-    Raises UserError for an unknown use and for a data set without a revision.
+    A model counts as scored where each of these metrics was computed for it. Raises UserError for an unknown use and
+    for a data set without a revision.
     """
     revision = dataset.current_revision
     if revision is None:
@@ -182,7 +183,8 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, user: Person) -> Candid
     refused += [(model, rights[model.pk][2]) for model in fitting if rights[model.pk][1] == "not allowed"]
     allowed = [model for model in fitting if rights[model.pk][1] != "not allowed"]
     speeds, stored = _speeds(models, revision)
-    scored = outcomes_measured("transferability", user=user, dataset_revisions=[revision]).get(revision.pk, {})
+    measured = outcomes_measured("transferability", user=user, dataset_revisions=[revision]).get(revision.pk, {})
+    scored = {key: {name for one in outcomes for name in one.params["metrics"]} for key, outcomes in measured.items()}
     found = [
         _candidate(
             model,
@@ -190,7 +192,7 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, user: Person) -> Candid
             revision,
             speeds=speeds,
             is_stored=_digest(model) in stored,
-            is_scored=model.current_revision_id in scored,
+            is_scored=set(metrics) <= scored.get(model.current_revision_id or 0, set()),
         )
         for model in allowed[:MOST]
     ]

@@ -16,19 +16,25 @@ HEALTH = ("effective_rank", "sve")
 MOST_FEWSHOT = 20
 
 
-def metrics_for(task: str, user: Person) -> tuple[str, ...]:
+def metrics_for(dataset: Dataset, user: Person) -> tuple[str, ...]:
     """The metrics of a run: the usual ones, those light ones that the evidence can blend, and feature health.
 
-    Other tasks than classification have the analysis' defaults, of which it leaves out what it cannot compute.
+    Of numbers and of several labels a row the usual ones alone; the analysis leaves out what it cannot compute.
     """
     usual: tuple[str, ...] = tuple(getattr(ANALYSES.get("transferability").params(), "metrics", ()))
-    if task not in {"", "classification"}:
+    if not has_classes(dataset):
         return usual
     base = evidence_base(user)
     judged = [
         name for name in metrics_judged(base, base.metrics()) if name in METRICS and METRICS.get(name).cost != "heavy"
     ]
     return tuple(dict.fromkeys([*usual, *judged, *(name for name in HEALTH if name in METRICS)]))
+
+
+def has_classes(dataset: Dataset) -> bool:
+    """Whether every row has one class, and not a number or several labels."""
+    stated = dataset.current_revision.config.get("task") if dataset.current_revision else ""
+    return not {dataset.task, stated} & {"multi-label", "regression"}
 
 
 def scoring_begin(dataset: Dataset, models: Sequence[Model], *, user: Person) -> Job:
@@ -42,7 +48,7 @@ def scoring_begin(dataset: Dataset, models: Sequence[Model], *, user: Person) ->
         kind="transferability",
         title=f"Bring your data: {dataset.title}",
         pairs=[(model.current_revision, dataset.current_revision) for model in models],
-        params={"metrics": metrics_for(dataset.task, user)},
+        params={"metrics": metrics_for(dataset, user)},
         requested_by=user,
     )
 

@@ -87,14 +87,17 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Speeds:
-    """What the store knows. Passes by model revision, newest first; the line is through one pass of each model."""
+    """What the store knows. Passes by model revision, the fastest first: whatever runs beside makes one slower.
+
+    The line is through the fastest pass of each model.
+    """
 
     passes: Mapping[str, list[Pass]] = field(default_factory=dict)
     line: Line | None = None
     dimensions: int = 0  # the longest vector seen
 
     def pass_of(self, revision: str, *, dataset: str = "") -> Pass | None:
-        """The newest pass of a model revision, that over the data set revision first."""
+        """The fastest pass of a model revision over the data set revision, else over any."""
         passes = self.passes.get(revision, [])
         return next((one for one in passes if one.dataset == dataset), passes[0] if passes else None)
 
@@ -115,8 +118,8 @@ class Speeds:
 
 
 def stored_passes() -> list[StoredFeatures]:
-    """The finished features of data sets as models are usually read, newest first."""
-    found = [
+    """The finished features of data sets as models are usually read."""
+    return [
         entry
         for entry in FeatureStore(settings.FEATURES_DIR)
         if isinstance(entry.provenance.get("model"), dict)
@@ -124,7 +127,6 @@ def stored_passes() -> list[StoredFeatures]:
         and (entry.provenance.get("reading") or {}).get("layer") == USUAL
         and not entry.tokens
     ]
-    return sorted(found, key=lambda entry: entry.created_at, reverse=True)
 
 
 def speeds_of(entries: Iterable[StoredFeatures], parameters: Mapping[str, int]) -> Speeds:
@@ -149,5 +151,7 @@ def speeds_of(entries: Iterable[StoredFeatures], parameters: Mapping[str, int]) 
                 image_size=int(provenance.get("image_size") or 0),
             )
         )
+    for kept in passes.values():
+        kept.sort(key=lambda one: one.seconds_a_row)
     points = [(parameters[one], kept[0].seconds_a_row) for one, kept in passes.items() if parameters.get(one)]
     return Speeds(passes=passes, line=Line.through(points), dimensions=longest)

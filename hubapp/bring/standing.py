@@ -35,7 +35,7 @@ STANDING_WORDS: Mapping[Standing, str] = {
 class Row:
     """A model of the ranking with what decides beside its score.
 
-    milliseconds  a row, of the newest timed pass, that over this data set first; None where none was timed
+    milliseconds  a row, of the fastest pass over this data set, else over any; None where none was timed
     device        where that was
     by_size, by_time  how it stands to the Pareto front of score against parameters, and against time
     answer        of its licence to the intended use, "" where none was named
@@ -90,6 +90,11 @@ class Standings:
     progress: Progress
     device: str = ""
     health: list[Column] = field(default_factory=list)
+
+    @property
+    def settled(self) -> int:
+        """Models of which no job waits or runs."""
+        return sum(not row.place.is_running for row in self.rows)
 
     @property
     def scored(self) -> list[Row]:

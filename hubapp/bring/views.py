@@ -50,8 +50,8 @@ def start(request: HttpRequest) -> HttpResponse:
         raise UserError(
             f"There is no data set {slug[:60]!r} any more. Choose another one, or bring it.", field="dataset"
         )
-    candidates = candidates_of(dataset, query=request.GET, user=request.user)
-    metrics = metrics_for(dataset.task, request.user)
+    metrics = metrics_for(dataset, request.user)
+    candidates = candidates_of(dataset, query=request.GET, metrics=metrics, user=request.user)
     profile = (dataset.current_revision.profile or {}) if dataset.current_revision else {}
     context |= {
         "dataset": dataset,
@@ -71,7 +71,8 @@ def start(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest) -> HttpResponse:
     """Score the chosen models; 303 to the results, which fill in."""
     dataset = _dataset(request.POST.get("dataset", ""))
-    found = candidates_of(dataset, query=request.POST, user=request.user)
+    metrics = metrics_for(dataset, request.user)
+    found = candidates_of(dataset, query=request.POST, metrics=metrics, user=request.user)
     named = set(request.POST.getlist("models"))
     models = [one.model for one in found.found if one.model.slug in named]
     batch = scoring_begin(dataset, models, user=request.user)
@@ -93,7 +94,7 @@ def _shown(request: HttpRequest, found: Standings) -> dict[str, Any]:
         "uses": USES,
         "any_use": ANY_USE,
         "charts": CHARTS,
-        "can_fewshot": found.dataset.task in {"", "classification", "multi-label"},
+        "can_fewshot": found.dataset.task != "regression",
         "most_fewshot": min(MOST_FEWSHOT, len(found.scored)),
         "default_k": min(3, len(found.scored)),
         "first_models": ",".join(first) if len(first) > 1 else "",

@@ -176,7 +176,7 @@ def _extracted(context: Context, spec: FeaturesSpec, store: FeatureStore, key: s
                 "batch_size": batch.size,
                 "copied_rows": copied,
                 "reading_seconds": round(reading_seconds, 3),
-                "encoding_seconds": round(float(writer.notes.get("encoding_seconds", 0.0)), 3),
+                "encoding_seconds": round(float(writer.notes.get("encoding_seconds", 0.0)), 6),
                 "resumes": resumes,
             }
         )
