@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from django.http import QueryDict
 from hubapp.catalog.models import Dataset
 from hubapp.fewshot.curves import Cell, Curve, Curves, Shots, by_shots, curves_of, legend_of
 from hubapp.fewshot.predictions import FEW, Kept, k_of, kept_of, shots_words
-from hubapp.fewshot.selectors import shots_title
+from hubapp.fewshot.selectors import array_names, shots_title
 from hubapp.jobs.visibility import Person
+from hubapp.results.models import Score
 from hubapp.results.pairing import Pairs, Scored, paired
 from hubapp.ui.words import number
 from workers.kit import UserError, digest_of
@@ -129,11 +130,12 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Here:
-    """The best curves at one number of labels, with their pairs."""
+    """The best curves at one number of labels, with the pairs of those that kept their predictions."""
 
     shown: list[tuple[Curve, Cell]]
-    pairs: Pairs
-    left_out: int
+    pairs: Pairs = field(default_factory=Pairs)
+    bare: list[Curve] = field(default_factory=list)
+    left_out: int = 0
 
     def difference(self, one: Curve, other: Curve) -> Difference | None:
         return self.pairs.differences.get((one.key, other.key))
@@ -144,11 +146,12 @@ class _Here:
         said = f"{words} {leader.title} leads with {number(cell.score.value, 3)}"
         if not others or not self.pairs:
             return said
-        equal = [
-            curve.title for curve, _ in others if (found := self.difference(leader, curve)) and not found.is_separable
-        ]
+        if leader in self.bare:
+            return f"{said}, but its predictions are gone, so nothing says how surely"
+        compared = [(curve, found) for curve, _ in others if (found := self.difference(leader, curve)) is not None]
+        equal = [curve.title for curve, found in compared if not found.is_separable]
         if not equal:
-            return f"{said}, separable from {'the other' if len(others) == 1 else 'all others'}"
+            return f"{said}, separable from {'the other' if len(compared) == 1 else 'all others'}"
         names = equal if len(equal) <= 4 else [*equal[:3], f"{len(equal) - 3} more"]
         listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
         return f"{said}, not separable from {listed}"
@@ -162,7 +165,7 @@ def comparison_of(dataset: Dataset, *, query: QueryDict, user: Person = None) ->
     """
     curves = curves_of(dataset, query=query, user=user)
     shots = _shots(curves, query.get("k", ""))
-    here = _at(curves, shots) if curves.curves else _Here(shown=[], pairs=Pairs(), left_out=0)
+    here = _at(curves, shots) if curves.curves else _Here(shown=[])
     leader = here.shown[0][0] if here.shown else None
     standings = []
     for place, (curve, cell) in enumerate(here.shown, start=1):
@@ -184,7 +187,7 @@ def comparison_of(dataset: Dataset, *, query: QueryDict, user: Person = None) ->
         ],
         left_out=here.left_out,
         lead=_lead(curves, shots, here),
-        why=here.pairs.unpaired,
+        why=_why(here),
         kind=here.pairs.kind,
     )
 
@@ -210,7 +213,29 @@ def _at(curves: Curves, shots: Shots) -> _Here:
             found.append((curve, cell))
     found.sort(key=lambda one: (sign * (one[1].score.value or 0.0), one[0].key))
     shown = found[:MOST_COMPARED]
-    return _Here(shown=shown, pairs=_pairs(shown, metric=curves.metric), left_out=len(found) - len(shown))
+    kept = [one for one in shown if _has_predictions(one[1].score)]
+    return _Here(
+        shown=shown,
+        pairs=_pairs(kept, metric=curves.metric),
+        bare=[one[0] for one in shown if one not in kept],
+        left_out=len(found) - len(shown),
+    )
+
+
+def _has_predictions(score: Score) -> bool:
+    at = "" if score.shots is None else f".k{score.shots}"
+    names = array_names(score.outcome)
+    return f"{score.head}{at}.logits" in names or f"t0.{score.head}{at}.logits" in names
+
+
+def _why(here: _Here) -> str:
+    """What was not compared, and why; "" if all was."""
+    if not here.bare:
+        return here.pairs.unpaired
+    names = ", ".join(curve.title for curve in here.bare)
+    one = len(here.bare) == 1
+    are, them = ("it is", "it") if one else ("they are", "them")
+    return f"The predictions of {names} are no longer in the store, so {are} not compared: run {them} again."
 
 
 def _pairs(shown: Sequence[tuple[Curve, Cell]], *, metric: str) -> Pairs:

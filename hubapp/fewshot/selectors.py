@@ -82,5 +82,17 @@ def _read(path: str, names: tuple[str, ...]) -> tuple[tuple[str, npt.NDArray[Any
     return found
 
 
+def array_names(outcome: Outcome) -> frozenset[str]:
+    """Names of the arrays of `predictions.npz`; none where it was not kept, or is gone."""
+    path = predictions_path(outcome)
+    return frozenset() if path is None else _names(str(path))
+
+
+@lru_cache(maxsize=256)
+def _names(path: str) -> frozenset[str]:
+    with np.load(path, allow_pickle=False) as archive:
+        return frozenset(archive.files)
+
+
 # A file's name is the digest of its content, so what was read once stays true.
 _remembered = lru_cache(maxsize=32)(_read)

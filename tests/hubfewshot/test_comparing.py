@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -108,15 +109,42 @@ def test_what_was_compared_once_is_kept(hub: Any, monkeypatch: pytest.MonkeyPatc
         compared(hub, "k=1&metric=auroc")
 
 
-def test_other_test_rows_are_not_compared(hub: Any) -> None:
-    cache.clear()
-    one = hub.outcomes["noise", "fewshot"]
-    one.artifacts.filter(name="predictions.npz").delete()
-    found = compared(hub, "k=8")
-    assert found.pairs == []
+def test_what_kept_no_predictions_is_not_compared_and_the_others_are(hub: Any) -> None:
+    hub.outcomes["noise", "fewshot"].artifacts.filter(name="predictions.npz").delete()
+    found = compared(hub, "k=8&metric=accuracy")
+    assert len(found.pairs) == 1
+    assert "predictions of Noise" in found.why
     assert "run it again" in found.why
-    assert len(found.standings) == 3, "the order of the scores is still shown"
-    assert {one.verdict for one in found.standings} == {"leads", ""}
+    assert [one.verdict for one in found.standings] == ["leads", "not separable", ""]
+    leader = found.standings[0].curve.model.slug
+    hub.outcomes[leader, "fewshot"].artifacts.filter(name="predictions.npz").delete()
+    hub.outcomes["noise", "fewshot"].artifacts.all().delete()
+    bare = compared(hub, "k=8&metric=accuracy")
+    assert bare.pairs == []
+    assert "separable" not in bare.lead
+    assert len(bare.standings) == 3, "the order of the scores is still shown"
+
+
+def test_a_leader_without_predictions_is_named_and_nothing_more(hub: Any) -> None:
+    leader = compared(hub, "k=8&metric=accuracy").standings[0].curve.model.slug
+    hub.outcomes[leader, "fewshot"].artifacts.filter(name="predictions.npz").delete()
+    found = compared(hub, "k=8&metric=accuracy")
+    assert found.standings[0].curve.model.slug == leader
+    assert "nothing says how surely" in found.lead
+    assert len(found.pairs) == 1
+
+
+def test_other_classes_are_not_compared(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.clear()
+    monkeypatch.setattr(comparing, "kept_of", lambda outcome, *_: _turned(kept_of(outcome, "logistic", 8), outcome))
+    found = compared(hub, "k=8&metric=accuracy")
+    assert found.pairs == []
+    assert "different rows" in found.why
+
+
+def _turned(kept: Any, outcome: Outcome) -> Any:
+    rows = kept.test_rows[::-1] if outcome.revision and outcome.revision.model.slug == "noise" else kept.test_rows
+    return dataclasses.replace(kept, test_rows=rows)
 
 
 def test_a_page_does_not_take_more_draws_than_it_can_afford(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
