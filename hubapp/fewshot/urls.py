@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hubapp.fewshot import exports_urls, manifests_urls, views, views_predictions
+from hubapp.fewshot import exports_urls, manifests_urls, views, views_predictions, views_suite
 from hubapp.ui.pages import page_paths
 
 app_name = "fewshot"
@@ -25,6 +25,8 @@ urlpatterns = [
     path(
         "datasets/<slug:slug>/fewshot/confusion/chart.json", views_predictions.confusion_chart, name="confusion_chart"
     ),
+    *page_paths("fewshot/suite/", views_suite.suite, name="suite"),
+    path("fewshot/suite/chart.json", views_suite.suite_chart, name="suite_chart"),
     *exports_urls.urlpatterns,
     *manifests_urls.urlpatterns,
 ]
