@@ -15,7 +15,7 @@ from django.db import transaction
 
 from hubapp.catalog.judging import local_judge
 from hubapp.catalog.loaders import MAX_NOTE, guess_note, guess_of
-from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor
+from hubapp.catalog.models import Dataset, DatasetRevision, File, Model, Revision, Source, Tensor, WeightsCopy
 from workers.kit import LOADERS, UserError, digest_of, file_digest
 from workers.sources.headers import TensorHeader, identify, parameters_by_dtype, read_headers
 from workers.sources.loader_guess import LoaderGuess
@@ -196,12 +196,14 @@ def model_import(
         local_judge(known)
     if known is not None and known.is_local and not known.error_message:
         with transaction.atomic():
-            if in_place:
+            is_fetched = WeightsCopy.objects.filter(revision=known, fetched_at__isnull=False).exists()
+            if in_place and not is_fetched:
                 _files_placed(known, files)
             kept = _model_kept(
                 existing=known.model, revision=known, facts={} if in_place else facts, is_current=is_current
             )
-            is_run_otherwise = guess_note(known, guess)
+            # A commit that was fetched from its hub is whole, which a snapshot in a cache may not be.
+            is_run_otherwise = not is_fetched and guess_note(known, guess)
             return Imported(model=kept.model, change="changed") if is_run_otherwise else kept
     read = files_read(files, error_message=error_message, needs_weights=_needs_weights(loader))
     folder = files_store(files, room="models") if files and not in_place else None

@@ -13,10 +13,11 @@ import pytest
 import torch
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 from safetensors.numpy import save
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from hubapp.catalog.fetching import fetch_plan, weights_fetch, weights_remove
+from hubapp.catalog.fetching import copies_forget, fetch_plan, weights_fetch, weights_remove
 from hubapp.catalog.models import Model, Revision, Source, WeightsCopy
 from hubapp.catalog.refreshing import source_refresh
 from hubapp.catalog.selectors import model_ref
@@ -98,6 +99,7 @@ def test_a_fetched_model_is_run_like_any_other(make_hub: HubMaker, vit: Any, fil
     revision = revision_of()
     model = revision.model
     assert (revision.is_local, revision.loader, model.modality) == (True, "transformers", "image")
+    assert "type vit" in revision.loader_note
     rows = {file.path: file for file in revision.files.all()}
     assert {path for path, row in rows.items() if row.location} == wanted
     assert all(rows[path].sha256 == hashlib.sha256(files[path]).hexdigest() for path in wanted)
@@ -378,3 +380,43 @@ def test_earlier_commits_from_the_shell(make_hub: HubMaker, capsys: pytest.Captu
     assert revision_of().is_local
     with pytest.raises(CommandError, match="has no revision"):
         call_command("fetch", f"{LEAF}@0000000")
+
+
+def test_a_cache_with_the_same_commit_leaves_a_fetched_model_whole(
+    make_hub: HubMaker, folder: Path, vit: Any, files_dir: Path
+) -> None:
+    hub = make_hub()
+    hub.add(LEAF, vit[0])
+    synced(hub)
+    weights_fetch(LEAF)
+    commit = revision_of().commit
+    snapshot = folder / "models--ada--leaf" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for name in (WEIGHTS, "README.md"):  # somebody downloaded two files of it
+        (snapshot / name).write_bytes(vit[0][name])
+    source_sync(folder_add(str(folder)))
+    revision = revision_of()
+    assert (revision.digest, revision.loader) == (commit, "transformers")
+    assert len(revision.files.filter(location__startswith="models/")) == 3
+    opened(model_ref(revision))
+    weights_remove(revision)
+    assert left_behind(files_dir) == []
+
+
+def test_fetches_that_nobody_goes_on_with_are_forgotten(make_hub: HubMaker, files_dir: Path) -> None:
+    hub = make_hub()
+    hub.add(LEAF, bare())
+    synced(hub)
+
+    def stop(done: int, total: int, note: str) -> None:
+        if done:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        weights_fetch(LEAF, on_progress=stop)
+    assert copies_forget() == 0
+    assert left_behind(files_dir) != []
+    WeightsCopy.objects.update(touched_at=timezone.now() - timezone.timedelta(days=8))
+    assert copies_forget() == 1
+    assert left_behind(files_dir) == []
+    assert not WeightsCopy.objects.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,19 +14,20 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from hubapp.catalog.fetching.opening import loader_note
 from hubapp.catalog.fetching.planning import flagged_sentence, record_now
 from hubapp.catalog.importing import TENSOR_BATCH, ImportFile, ReadFiles, files_read, parameter_count, revision_digest
+from hubapp.catalog.loaders import describe_revision
 from hubapp.catalog.models import File, Model, Revision, Tensor, WeightsCopy
 from hubapp.catalog.refreshing.reading import issues_of
 from hubapp.catalog.refreshing.storing import model_describe
 from hubapp.catalog.services import is_used_by_model
 from workers.kit import UserError
-from workers.sources.fetching import Choice, Staging, discard
+from workers.sources.fetching import Choice, Staging, discard, sweep
 from workers.sources.headers import parameters_by_dtype
 from workers.sources.safety import file_safety, folder_safety, record_safety
 
 ROOM, FETCHING = "models", "fetching"
+LEFT_AFTER_DAYS = 7
 _SOUND = "a.safetensors"
 
 
@@ -116,7 +118,7 @@ def came_place(revision: Revision, came: Came, staging: Staging) -> None:
         if model.current_revision_id == revision.pk:
             status = record_now(model).get("securityRepoStatus")
             model_describe(model, revision, hub_status=status, now=model.refreshed_at or timezone.now())
-        loader_note(revision)
+        describe_revision(revision)
     staging.discard()
 
 
@@ -187,6 +189,19 @@ def weights_remove(revision: Revision) -> int:
             transaction.on_commit(partial(_folder_remove, copy.folder))
         copy.delete()
     return copy.done_bytes
+
+
+def copies_forget(*, days: int = LEFT_AFTER_DAYS) -> int:
+    """Delete what came of fetches that nobody went on with for so many days; returns how many."""
+    forgotten = 0
+    before = timezone.now() - dt.timedelta(days=days)
+    for copy in WeightsCopy.objects.filter(fetched_at=None, touched_at__lt=before).select_related("revision"):
+        try:
+            weights_remove(copy.revision)
+        except UserError:
+            continue  # somebody went on with it just now
+        forgotten += 1
+    return forgotten + sweep(Path(settings.FILES_DIR) / FETCHING, older_than_seconds=days * 86_400)
 
 
 def _folder_lock(folder: str) -> None:

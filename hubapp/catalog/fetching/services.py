@@ -13,19 +13,18 @@ from django.db.models import Q
 from django.utils import timezone
 
 from hubapp.catalog.entries import WeightsFetchSpec
-from hubapp.catalog.fetching.placing import FETCHING, came_judge, came_place
+from hubapp.catalog.fetching.placing import FETCHING, came_judge, came_place, copies_forget
 from hubapp.catalog.fetching.planning import choice_of, flagged_sentence, record_now, too_large
 from hubapp.catalog.models import Model, Revision, Source, WeightsCopy
 from hubapp.catalog.refreshing import model_refresh, refresh_source
 from hubapp.catalog.sync.hub import hub_client
 from hubapp.ui import words
 from workers.kit import Cancelled, Context, Outcome, UserError, digest_of
-from workers.sources.fetching import Choice, Download, Staging, WantedFile, sweep, wanted_of
+from workers.sources.fetching import Choice, Download, Staging, WantedFile, wanted_of
 from workers.sources.http import RequestError
 from workers.sources.hub_api import HubClient
 
 NOTED_EVERY_SECONDS = 2.0
-LEFT_AFTER_SECONDS = 7 * 86_400
 KILOBYTE = 1000  # a job counts in whole numbers below 2³¹
 Progress = Callable[[int, int, str], None]
 
@@ -130,7 +129,7 @@ class _Fetch:
         key = digest_of({"endpoint": client.endpoint, "name": self.model.slug, "files": _listed(wanted)})
         room = Path(settings.FILES_DIR) / FETCHING
         room.mkdir(parents=True, exist_ok=True)
-        sweep(room, older_than_seconds=LEFT_AFTER_SECONDS)
+        copies_forget()
         self.total = sum(file.size for file in wanted)
         self.note = "another process fetches the same files"
         with Staging(room, key[:32], wait=self.tick) as staging:
@@ -251,7 +250,7 @@ def _take_back(staging: Staging) -> None:
 def _use(revision: Revision) -> str:
     if revision.loader:
         return f"The loader {revision.loader} runs it, so it can be ranked."
-    return "No loader here can run it, so its weights can be analysed but it gives no features."
+    return f"No loader here can run it, so its weights can be analysed but it gives no features. {revision.loader_note}"
 
 
 def _explained(error: UserError, source: Source) -> UserError:
