@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 from safetensors.numpy import save_file
 
 from hubapp.catalog.importing import ImportFile, model_import
@@ -24,8 +25,11 @@ from hubapp.fewshot import manifests_views
 from hubapp.jobs.models import Job
 from hubapp.jobs.services import job_submit
 from hubapp.results.models import Outcome
+from hubapp.results.services import outcome_store
 from tests.jobs.conftest import folders, queue
-from workers.kit import DATASET_SOURCES
+from workers.fewshot.manifests import manifest_of
+from workers.kit import ANALYSES, DATASET_SOURCES, Artifact
+from workers.kit import Outcome as KitOutcome
 from workers.sources.entries import FeaturesSpec
 from workers.sources.features import features_key
 from workers.sources.manifest_store import manifest_path
@@ -175,6 +179,43 @@ def test_the_list_and_the_page_say_what_a_manifest_holds(site: Site, client: Cli
 def _file(digest: str, name: str) -> Path:
     artifact = Outcome.objects.filter(summary__manifest=digest).get().artifacts.get(name=name)
     return Path(settings.FILES_DIR) / artifact.location
+
+
+def test_a_manifest_of_several_labels_is_shown_label_by_label(site: Site, client: Client, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((300, 2)) < 0.4).astype(np.uint8)
+    evil = "<script>alert(1)</script>"
+    manifest = manifest_of(
+        np.zeros(300, dtype=np.int64),
+        np.arange(300) + 7,
+        class_names=("calm", evil),
+        dataset_revision="d" * 64,
+        targets=targets,
+        shots=(2,),
+        replicates=2,
+    )
+    (tmp_path / "manifest.json").write_text(manifest.to_json())
+    job = Job.objects.create(
+        kind="manifest_import",
+        digest="x",
+        dataset_revision=site.revision,
+        status=Job.Status.SUCCEEDED,
+        finished_at=timezone.now(),
+    )
+    found = KitOutcome(
+        summary={"manifest": manifest.digest},
+        artifacts=(Artifact(name="manifest.json", path="manifest.json", media_type="application/json"),),
+    )
+    outcome_store(job=job, entry=ANALYSES.get(job.kind), outcome=found, provenance={}, workdir=tmp_path)
+    address = f"/fewshot/manifests/{manifest.digest}"
+    facts = client.get(f"{address}.json").json()["facts"]
+    assert (facts["sub_tasks"], facts["sub_task"], len(facts["draws"])) == (["calm", evil], "calm", 2)
+    answer = client.get(f"{address}/", {"label": evil})
+    page = answer.content.decode()
+    assert (answer.status_code, evil in page, escape(evil) in page) == (200, False, True)
+    line = client.get(f"{address}.json", {"label": evil}).json()["facts"]["draws"][0]
+    for row, name in line["first"]:
+        assert (targets[row - 7, 1] == 1) == (name == evil)
 
 
 def test_a_manifest_is_chosen_for_a_run(site: Site, person: Client) -> None:
