@@ -24,9 +24,10 @@ from workers.statistics.paired import Difference, compare_tasks
 MOST_COMPARED = 12  # 66 pairs
 DRAWS = 10_000
 ROW_METRICS = frozenset({"accuracy", "brier"})  # means over rows: one product for all draws
-# Numbers read for all draws together: what a page may cost, and what is refused. For metrics that sort each draw anew,
-# logits are counted; for the others the weights of the rows.
-AFFORDED, REFUSED = 2.5e9, 1e10
+AREAS = frozenset({"auroc", "auprc", "map"})  # read every logit in order of size for each draw
+# Measured on one core: weights of rows, rows and logits that a second is enough for.
+WEIGHTS_A_SECOND, ROWS_A_SECOND, LOGITS_A_SECOND = 3e7, 2.5e8, 2e9
+AFFORDED, REFUSED = 3.0, 12.0  # seconds: what a page may cost, and what is refused
 DRAWS_A_PAIR = 100  # with fewer, Holm's correction could leave no pair separable
 _VERSION = 1  # raised when pairs are compared in another way
 
@@ -288,15 +289,17 @@ def _compared(scored: Sequence[Scored], *, metric: str) -> list[Difference]:
 
 def draws_for(kept: dict[str, Kept], *, metric: str) -> int:
     """10,000 draws where a page can afford them; fewer, but enough for Holm's correction; 0 where that is too many."""
-    first = next(iter(kept.values()))
-    pairs = len(kept) * (len(kept) - 1) // 2
-    cost = float(len(first.test_rows))
-    if metric not in ROW_METRICS:
-        cost = float(sum(task.logits.size for one in kept.values() for task in one.tasks))
-    needed = min(DRAWS, max(2_000, DRAWS_A_PAIR * pairs))
-    if needed * cost > REFUSED:
+    seconds = len(next(iter(kept.values())).test_rows) / WEIGHTS_A_SECOND  # of one draw
+    for one in kept.values():
+        for task in one.tasks:
+            if metric in AREAS:
+                seconds += task.logits.size / LOGITS_A_SECOND
+            elif metric not in ROW_METRICS:
+                seconds += task.logits.shape[0] * task.logits.shape[1] / ROWS_A_SECOND
+    needed = min(DRAWS, max(2_000, DRAWS_A_PAIR * len(kept) * (len(kept) - 1) // 2))
+    if needed * seconds > REFUSED:
         return 0
-    return int(min(DRAWS, max(needed, AFFORDED / max(cost, 1.0))))
+    return int(min(DRAWS, max(needed, AFFORDED / seconds)))
 
 
 def _is_aligned(one: Kept, other: Kept) -> bool:

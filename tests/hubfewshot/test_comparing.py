@@ -156,7 +156,7 @@ def test_a_page_does_not_take_more_draws_than_it_can_afford(hub: Any, monkeypatc
     many = {str(number): kept for number in range(12)}
     assert draws_for(many, metric="accuracy") == 10_000
     assert 6_600 <= draws_for(many, metric="auroc") <= 10_000, "one hundred for each of 66 pairs"
-    monkeypatch.setattr(comparing, "REFUSED", 1e6)
+    monkeypatch.setattr(comparing, "REFUSED", 0.01)
     assert draws_for(many, metric="auroc") == 0
     cache.clear()
     assert "takes too long" in compared(hub, "k=8&metric=auroc").why
