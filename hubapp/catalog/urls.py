@@ -18,7 +18,6 @@ urlpatterns: list[URLPattern] = [
     path("change/searches/<str:action>/<int:pk>/", searches.search_change, name="search_change"),
     *page_paths("models/<name:slug>/", model.model_page, name="model_detail"),
     path("charts/models/<str:what>/<name:slug>.json", model.model_chart, name="model_chart"),
-    path("fetching/<name:slug>", model.model_weights, name="model_weights"),
     path("change/models/<str:action>/<name:slug>/", model.model_change, name="model_change"),
     *page_paths("lineage/", lineage.lineage_page, name="lineage"),
     *page_paths("papers/", papers.paper_list_page, name="paper_list"),

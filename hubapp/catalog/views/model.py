@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from hubapp.catalog import services
@@ -61,17 +61,6 @@ def model_chart(request: HttpRequest, what: str, slug: str) -> HttpResponse:
         ]
         return json_response(request, popularity_series(days))
     raise Http404(f"There is no chart called {what!r}.")
-
-
-@require_safe
-@near_names
-def model_weights(request: HttpRequest, slug: str) -> HttpResponse:
-    """The fragment of where its weights lie; it asks for itself again only while they come."""
-    shown = Shown(request, model_detail(slug, request.user))
-    if shown.weights is None:
-        raise Http404(f"{shown.model.title} comes from no hub.")
-    context = {"model": shown.model, "revision": shown.revision, "weights": shown.weights}
-    return render(request, "catalog/model/_weights.html", context)
 
 
 @require_POST

@@ -14,11 +14,10 @@ from typing import Any
 
 from workers.kit import UserError, digest_of, file_digest
 from workers.sources.fetching.staging import Staging
-from workers.sources.http.client import FILE_BYTES
 from workers.sources.hub_api import HubClient
 from workers.sources.hub_names import path_check, shown
 
-FIRST_PART, LARGEST_PART, SMALLEST_PART = 2**23, FILE_BYTES, 2**20
+FIRST_PART, LARGEST_PART, SMALLEST_PART = 2**23, 2**25, 2**20
 # One part should take a few seconds: often enough for a cancel, seldom enough for the hub.
 SHORT_SECONDS, LONG_SECONDS = 2.0, 20.0
 FREE_BYTES = 2**30
