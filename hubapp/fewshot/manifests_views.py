@@ -47,6 +47,7 @@ def _list_page(
     sentence = _sentence(len(found), dataset.title if dataset else "")
     context = {
         "dataset": dataset,
+        "tab": "manifests",
         "shown": shown,
         "datasets": sorted(datasets.items(), key=lambda pair: pair[1].lower()),
         "sentence": sentence,
