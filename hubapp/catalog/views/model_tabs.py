@@ -25,6 +25,7 @@ from hubapp.catalog.presenting.lineage import drawn_sentence, kin_of, lineage_se
 from hubapp.catalog.presenting.loading import loading
 from hubapp.catalog.presenting.quality import ReadCard, documented, read_card, safety_level, safety_of
 from hubapp.catalog.presenting.rights import rights_of
+from hubapp.catalog.presenting.running import Running, running_of
 from hubapp.catalog.presenting.weights import WeightsState, weights_state
 from hubapp.catalog.selectors import Fit, dataset_list, dataset_ref, is_readable, model_ref, tensor_list, which_fit
 from hubapp.catalog.versions import RevisionDiff, revision_diff, revision_list
@@ -125,6 +126,11 @@ class Shown:
         """Where its weights lie, and what fetching them would take."""
         return weights_state(self.model, self.revision, self.files)
 
+    @cached_property
+    def running(self) -> Running:
+        """How it is run here, or why not."""
+        return running_of(self.model, self.revision, self.files)
+
     @property
     def tensor_text(self) -> str:
         """The part of a tensor's name that is looked for."""
@@ -162,6 +168,7 @@ def overview(shown: Shown) -> dict[str, Any]:
         "safety_sentence": presenting.safety_sentence(shown.files) if revision and revision.is_local else "",
         "brief": shown.brief,
         "loading": loading(model, revision, shown.files, base=shown.base),
+        "running": shown.running,
         "config": presenting.config_pairs(revision.config) if revision and revision.is_local else [],
         "topics": presenting.topics_of(model),
         "most_topics": presenting.MOST_TAGS,

@@ -53,6 +53,7 @@ def model_twin(shown: Shown) -> dict[str, Any]:
         "documentation": documented_json(documented(model, shown.card, hidden)),
         "safety": {"level": safety.level, "meaning": safety.meaning, "notes": safety.notes},
         "loading": {"title": load.title, "code": load.code, "notes": load.notes},
+        "running": shown.running.as_json(),
         "code_files": code_files(shown.record, shown.paths),
         "card": {
             "is_read": shown.card.body is not None,
