@@ -87,6 +87,11 @@ class Comparison:
         return shots_words(self.shots)
 
     @property
+    def is_led(self) -> bool:
+        """Whether the leader is held against any other."""
+        return any(one.behind is not None for one in self.standings)
+
+    @property
     def legend(self) -> dict[str, str]:
         """The signs in the table and what they mean."""
         return legend_of(one.cell for one in self.standings)

@@ -67,8 +67,8 @@ class Comparison:
 
     @property
     def curve_query(self) -> str:
-        """The query of the few-shot page that shows these models."""
-        return "?" + urlencode([("models", model.slug) for model in self.models])
+        """The query of the few-shot page that shows these models under logistic regression."""
+        return "?" + urlencode([("heads", "logistic"), *(("models", model.slug) for model in self.models)])
 
     @property
     def sentence(self) -> str:

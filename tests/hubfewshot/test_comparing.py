@@ -125,13 +125,17 @@ def test_what_kept_no_predictions_is_not_compared_and_the_others_are(hub: Any) -
     assert len(bare.standings) == 3, "the order of the scores is still shown"
 
 
-def test_a_leader_without_predictions_is_named_and_nothing_more(hub: Any) -> None:
+def test_a_leader_without_predictions_is_named_and_nothing_more(hub: Any, client: Client) -> None:
     leader = compared(hub, "k=8&metric=accuracy").standings[0].curve.model.slug
     hub.outcomes[leader, "fewshot"].artifacts.filter(name="predictions.npz").delete()
     found = compared(hub, "k=8&metric=accuracy")
     assert found.standings[0].curve.model.slug == leader
     assert "nothing says how surely" in found.lead
     assert len(found.pairs) == 1
+    assert not found.is_led
+    text = client.get(f"{PAGE}?k=8&metric=accuracy").content.decode()
+    assert "data-chart" not in text
+    assert "Every pair" in text
 
 
 def test_other_classes_are_not_compared(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
