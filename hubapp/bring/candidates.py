@@ -17,6 +17,8 @@ from hubapp.catalog.models import Dataset, DatasetRevision, Model
 from hubapp.catalog.presenting.rights import licence_of
 from hubapp.catalog.search.reading import matching_models
 from hubapp.jobs.choices import models_here
+from hubapp.jobs.kinds import kind_get
+from hubapp.jobs.models import Job
 from hubapp.jobs.visibility import Person
 from hubapp.results.ranking import reasons_why_not
 from hubapp.results.selectors import outcomes_measured
@@ -230,7 +232,20 @@ def _speeds(models: Sequence[Model], revision: DatasetRevision) -> tuple[Speeds,
         for entry in entries
         if entry.provenance["dataset"].get("revision") == revision.digest
     }
-    return speeds_of(entries, parameters), stored
+    return speeds_of(entries, parameters), stored & _read_by_this_version(revision)
+
+
+def _read_by_this_version(revision: DatasetRevision) -> set[str]:
+    """Model revisions of which the queue would take over an earlier pass: older versions' features are never read."""
+    entry = kind_get("features")
+    jobs = Job.objects.filter(
+        kind=entry.name,
+        analysis_version=entry.version,
+        params=entry.params().model_dump(mode="json"),
+        dataset_revision=revision,
+        status=Job.Status.SUCCEEDED,
+    )
+    return set(jobs.values_list("revision__digest", flat=True))
 
 
 def _candidate(

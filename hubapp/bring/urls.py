@@ -14,5 +14,6 @@ urlpatterns = [
     *page_paths("bring/<slug:slug>/", views.results, name="results"),
     path("bring/<slug:slug>/part", views.results_part, name="results_part"),
     path("bring/<slug:slug>/charts/<slug:name>.json", views.results_chart, name="results_chart"),
+    path("bring/<slug:slug>/cancel", views.cancel, name="cancel"),
     path("bring/<slug:slug>/few-shot", views.fewshot, name="fewshot"),
 ]

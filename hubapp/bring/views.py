@@ -14,7 +14,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from hubapp.bring.candidates import ANY_USE, MOST, candidates_of, use_of
 from hubapp.bring.figures import CHARTS, standings_figure
-from hubapp.bring.running import MOST_FEWSHOT, fewshot_begin, metrics_for, scoring_begin
+from hubapp.bring.running import (
+    MOST_FEWSHOT,
+    batches_unfinished,
+    fewshot_begin,
+    metrics_for,
+    scoring_begin,
+    scoring_cancel,
+)
 from hubapp.bring.standing import Standings, standings_of
 from hubapp.catalog.filters import SIZES
 from hubapp.catalog.licences import USES
@@ -77,8 +84,27 @@ def run(request: HttpRequest) -> HttpResponse:
     models = [one.model for one in found.found if one.model.slug in named]
     batch = scoring_begin(dataset, models, user=request.user)
     tell_if_unsent(request, batch)
-    query = urlencode({} if found.use == ANY_USE else {"use": found.use})
-    return see_other(f"{reverse('bring:results', args=[dataset.slug])}{'?' if query else ''}{query}")
+    return see_other(_results_address(dataset, found.use))
+
+
+def _results_address(dataset: Dataset, use: str) -> str:
+    query = urlencode({} if use == ANY_USE else {"use": use})
+    return f"{reverse('bring:results', args=[dataset.slug])}{'?' if query else ''}{query}"
+
+
+@require_POST
+@login_required
+def cancel(request: HttpRequest, slug: str) -> HttpResponse:
+    """Stop what this person began here on a data set; 303 to the results so far."""
+    dataset = _dataset(slug)
+    count = scoring_cancel(dataset, request.user)
+    messages.info(
+        request,
+        "Cancelled: what runs now stops at its next checkpoint, what has ended is kept."
+        if count
+        else "Nothing that you began here was running any more.",
+    )
+    return see_other(_results_address(dataset, use_of(request.POST)))
 
 
 def _standings(request: HttpRequest, slug: str) -> Standings:
@@ -87,6 +113,8 @@ def _standings(request: HttpRequest, slug: str) -> Standings:
 
 def _shown(request: HttpRequest, found: Standings) -> dict[str, Any]:
     first = [row.place.model.slug for row in found.scored[:COMPARED]]
+    # The default order is left open: it changes to the blend once every model has the metrics for it.
+    asked = {"by": request.GET.get("by", ""), "use": "" if found.use == ANY_USE else found.use}
     return {
         "dataset": found.dataset,
         "found": found,
@@ -99,7 +127,8 @@ def _shown(request: HttpRequest, found: Standings) -> dict[str, Any]:
         "default_k": min(3, len(found.scored)),
         "first_models": ",".join(first) if len(first) > 1 else "",
         "first_count": len(first),
-        "state": urlencode({"by": found.ranking.by.key, **({} if found.use == ANY_USE else {"use": found.use})}),
+        "state": urlencode({name: value for name, value in asked.items() if value}),
+        "may_cancel": bool(found.progress.is_active and batches_unfinished(found.dataset, request.user)),
     }
 
 

@@ -50,7 +50,7 @@ NO_PAGES = {
         "ranking_chart",
         "features_delete",
     },
-    "bring": {"run", "results_part", "results_chart", "fewshot"},
+    "bring": {"run", "results_part", "results_chart", "cancel", "fewshot"},
     "fewshot": {
         "curves_chart",
         "compare_chart",
