@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.sources.shipped import MOBILENET
 from tests.sources.test_encoder_texts import sentence_model
 from tests.sources.test_encoder_timm_torchvision import timm_folder
 from tests.sources.tiny_models import IMAGES, SMALL, TEXTS, close, opened, saved, word_tokenizer
+from workers.sources.entries import encoding_fit
 
 pytestmark = pytest.mark.django_db
 
@@ -375,6 +377,8 @@ def test_a_model_without_anything_learned_needs_no_file(demo_source: Source) -> 
     assert (imported.change, imported.error_message) == ("unchanged", "")
     reference = model_ref(current("raw"))
     assert reference.files == ()
+    assert encoding_fit(reference, None) is None
+    assert "no weight files" in str(encoding_fit(replace(reference, loader="timm"), None))
     rows = np.arange(6.0, dtype=np.float32).reshape(2, 3)
     np.testing.assert_array_equal(opened(reference).encode(rows).features, rows)
     broken = model_import(source=demo_source, slug="none", title="None", files=[], loader="timm")

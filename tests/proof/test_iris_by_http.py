@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from hubapp.catalog.importing import ImportFile, dataset_import, model_import
+from hubapp.catalog.importing import dataset_import, model_import
 from hubapp.catalog.models import Source
 from tests.conftest import person
 from tests.live import LiveHubscope, run_hubscope
@@ -24,14 +22,12 @@ NEIGHBOURS = {1: 144 / 150, 3: 144 / 150, 5: 145 / 150, 13: 145 / 150}
 
 @pytest.fixture(scope="module")
 def site(committed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHubscope]:
-    folder: Path = tmp_path_factory.mktemp("raw")
-    np.savez(folder / "nothing.npz", nothing=np.zeros(1, dtype=np.float32))
-    source = Source.objects.create(kind="folder", location=str(folder), title="Baselines")
+    source = Source.objects.create(kind="folder", location=str(tmp_path_factory.mktemp("raw")), title="Baselines")
     model_import(
         source=source,
         slug="raw-columns",
         title="Raw columns",
-        files=[ImportFile(path="nothing.npz", location=folder / "nothing.npz")],
+        files=[],
         facts={"modality": "table"},
         loader="identity",
     )

@@ -11,7 +11,7 @@ from workers.sources.protocols import Reading
 
 
 def opened(modality: str, **more: object) -> object:
-    model = ModelRef(name="raw", revision="r", files=("none",), loader="identity", modality=modality)
+    model = ModelRef(name="raw", revision="r", loader="identity", modality=modality)
     return LOADERS.get("identity").load()(model, device="cpu", **more)
 
 
