@@ -163,7 +163,7 @@ def _with_values(measured: Mapping[str, Mapping[str, Score]], kept: KeptBlend) -
     )
     drawn = [draws_of(measured[slug][name]) for slug in slugs for name in signs]
     draws: np.ndarray[Any, np.dtype[np.float64]] | None = None
-    if len(set(drawn)) == 1 and all(METRICS.get(name).interval == "halves" for name in signs) and drawn[0][-1]:
+    if len(set(drawn)) == 1 and drawn[0][-1]:
         held = {
             name: sign * np.array([measured[slug][name].replicates for slug in slugs]) for name, sign in signs.items()
         }

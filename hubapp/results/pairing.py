@@ -18,13 +18,13 @@ from redis.exceptions import RedisError
 
 from hubapp.results.models import Outcome, Score
 from hubapp.results.selectors import Column
-from workers.kit import METRICS, digest_of
+from workers.kit import digest_of
 from workers.statistics.bootstrap import bootstrap_weights
 from workers.statistics.paired import Difference, combined_difference, holm_corrected, paired_difference
 
 DRAWS = 1000
 CACHE_SECONDS = 7 * 24 * 3600
-_VERSION = 2  # raised when pairs are compared in another way
+_VERSION = 3  # raised when pairs are compared in another way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,7 @@ def _keep(key: str, differences: Sequence[Difference]) -> None:
 def draws_of(score: Score) -> tuple[object, ...]:
     """What the replicates of a stored score were drawn by: with equal draws two models are compared pair by pair."""
     outcome = score.outcome
-    is_halved = score.metric not in METRICS or METRICS.get(score.metric).interval == "halves"
-    halves = outcome.params.get("half_samples") if is_halved else None
+    halves = outcome.params.get("half_samples")
     return outcome.analysis_version, halves, outcome.provenance.get("seed"), len(score.replicates)
 
 
@@ -139,12 +138,7 @@ def halves_compared(scores: Sequence[Score]) -> list[Difference]:
 def _differences(scores: Sequence[Score], column: Column) -> list[Difference] | None:
     if column.kind == "fewshot":
         return _fewshot_differences([score.outcome for score in scores], column)
-    differences = halves_compared(scores)
-    if METRICS.get(column.metric).interval == "halves":
-        return differences
-    # The same arithmetic on draws of the rows' terms.
-    words = f"paired bootstrap of the rows' terms, {len(scores[0].replicates)} draws, normal"
-    return [dataclasses.replace(one, kind=words) for one in differences]
+    return halves_compared(scores)
 
 
 def _fewshot_differences(outcomes: Sequence[Outcome], column: Column) -> list[Difference] | None:

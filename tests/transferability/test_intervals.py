@@ -11,7 +11,7 @@ from workers.kit import METRICS, UserError
 from workers.transferability import half_samples, score
 from workers.transferability.analysis import run
 from workers.transferability.entries import TransferabilitySpec
-from workers.transferability.intervals import DRAWS, bootstrap_means
+from workers.transferability.intervals import DRAWS, bootstrap_means, means_over
 from workers.transferability.pass_metric import PassMetric
 
 
@@ -54,12 +54,22 @@ def test_bootstrap_of_terms_has_the_spread_of_a_mean() -> None:
     assert bootstrap_means(padded, np.arange(950), seed=1, draws=5) == draws[:5]
 
 
+def test_means_over_halves_spread_like_the_mean_itself() -> None:
+    """Half the rows without replacement: variance s² / (n / 2) · (1 − 1/2) = s² / n (Cochran, Sampling Techniques)."""
+    terms = np.random.default_rng(0).exponential(size=900)
+    halves = half_samples(np.zeros(900, dtype=np.int64), count=2000, revision="r", seed=0)
+    means = np.array(means_over(terms, halves), dtype=float)
+    assert means.mean() == pytest.approx(terms.mean(), abs=0.005)
+    assert means.std() == pytest.approx(terms.std(ddof=1) / 30, rel=0.06)
+    assert means_over(np.array([1.0, np.nan, 3.0, 5.0]), [np.array([0, 1]), np.array([2, 3])]) == [1.0, 4.0]
+
+
 def test_the_analysis_makes_each_interval_by_its_kind(planted, stored, tmp_path: Path) -> None:
     features, labels = planted(160, 10, signal=0.4)
     context = stored(tmp_path, features, labels)
     found = run(TransferabilitySpec(metrics=("linear_probe", "logme", "h_score", "leep"), half_samples=5), context)
     probe, logme, plain, leep = found.scores
-    assert len(probe.replicates) == DRAWS
+    assert len(probe.replicates) == 5
     assert f"bootstrap of the rows' terms, {DRAWS} draws" in probe.interval
     assert probe.value is not None
     assert probe.low is not None

@@ -28,7 +28,7 @@ def test_the_models_own_classifier_gives_nce_and_leep(planted: Any, stored: Any,
     for found in outcome.scores[:2]:
         expected = score(found.metric, features, labels, source_probabilities=probabilities)
         assert found.value == pytest.approx(expected, abs=1e-12)
-        assert len(found.replicates) == 200
+        assert len(found.replicates) == 4
         assert found.low < found.value <= found.high <= 0
     assert outcome.provenance["source_probabilities"] == "softmax of the 30 logits of the model's own classifier"
     half = outcome.scores[2].replicates

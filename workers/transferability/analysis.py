@@ -15,7 +15,13 @@ from workers.statistics.halves import half_samples
 from workers.transferability.entries import TASK_WORDS, TransferabilitySpec
 from workers.transferability.feature_pass import FeaturePass
 from workers.transferability.feature_sums import LARGEST_HELD, pass_over
-from workers.transferability.intervals import IN_WORDS, bootstrap_means, half_width_of, score_with_interval
+from workers.transferability.intervals import (
+    IN_WORDS,
+    bootstrap_means,
+    half_width_of,
+    means_over,
+    score_with_interval,
+)
 from workers.transferability.pass_metric import PassMetric
 from workers.transferability.probabilities import source_probabilities
 from workers.transferability.target_pass import TargetPass
@@ -51,12 +57,12 @@ def run(spec: TransferabilitySpec, context: Context) -> Outcome:
         halved = [entry for entry in computed if not _has_terms(entry)]
         halves = half_samples(
             whole.codes if has_classes else np.zeros(whole.rows, dtype=np.int64),
-            count=spec.half_samples if halved else 0,
+            count=spec.half_samples,
             revision=context.dataset.revision,
             seed=context.seed,
             row_ids=whole.row_ids,
         )
-        total = len(halves) + 1
+        total = (len(halves) if halved else 0) + 1
         context.checkpoint(0, total, "all rows")
         seed = seed_for(context.seed, context.dataset.revision, "metrics")
 
@@ -65,11 +71,19 @@ def run(spec: TransferabilitySpec, context: Context) -> Outcome:
 
         values = _scores(halved, whole, params=params, seed=seed, pause=pause)
         replicates: dict[str, list[float | str]] = {entry.name: [] for entry in entries}
+        draws: dict[str, tuple[float, ...]] = {}
         for entry in by_rows:
-            values[entry.name], replicates[entry.name] = _score_of_terms(entry, whole, params=params, seed=seed)
+            try:
+                terms = entry.load().terms(whole, seed=seed, **params[entry.name])
+            except UserError as error:
+                values[entry.name] = error.message
+                continue
+            values[entry.name] = float(np.nanmean(terms))
+            replicates[entry.name] = means_over(terms, halves)
+            draws[entry.name] = bootstrap_means(terms, whole.row_ids, seed=seed)
             pause()
         context.checkpoint(1, total, "all rows")
-        for number, rows in enumerate(halves, start=1):
+        for number, rows in enumerate(halves if halved else (), start=1):
             part = whole.select(rows)
             for name, value in _scores(halved, part, params=params, seed=seed).items():
                 replicates[name].append(value)
@@ -77,7 +91,10 @@ def run(spec: TransferabilitySpec, context: Context) -> Outcome:
     values |= unmet
     kind = "stratified halves" if has_classes else "halves"
     scores = tuple(
-        score_with_interval(entry, values[entry.name], replicates[entry.name], kind=kind) for entry in entries
+        score_with_interval(
+            entry, values[entry.name], replicates[entry.name], draws=draws.get(entry.name, ()), kind=kind
+        )
+        for entry in entries
     )
     sentence = _sentence(whole, entries, scores)
     context.log(sentence)
@@ -181,18 +198,6 @@ def _unmet(entry: MetricEntry, found: Features) -> str:
 def _has_terms(entry: MetricEntry) -> bool:
     metric = entry.load()
     return entry.interval == "rows" and isinstance(metric, PassMetric) and metric.terms is not None
-
-
-def _score_of_terms(
-    entry: MetricEntry, shared: FeaturePass, *, params: Mapping[str, dict[str, Any]], seed: int
-) -> tuple[float | str, list[float | str]]:
-    """The value of a metric that is a mean over rows, and bootstrap means of its terms."""
-    terms = entry.load().terms
-    try:
-        found = terms(shared, seed=seed, **params[entry.name])
-    except UserError as error:
-        return error.message, []
-    return float(np.nanmean(found)), list(bootstrap_means(found, shared.row_ids, seed=seed))
 
 
 def _sentence(shared: FeaturePass, entries: list[MetricEntry], scores: tuple[Score, ...]) -> str:

@@ -101,7 +101,7 @@ ANALYSES.add(
         title="Transferability",
         meaning="Scores how well a model's frozen features fit the labels of a data set, with intervals.",
         target="workers.transferability.analysis:run",
-        version="2",
+        version="3",
         params=TransferabilitySpec,
         paper="LogME, regularised H-score and leave-one-out kNN: see each metric",
         needs=("model", "dataset"),
