@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import Model as DjangoModel
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from hubapp.catalog import services
+from hubapp.catalog.loaders import BY_HAND
 from hubapp.catalog.models import (
     BaseLink,
     Card,
@@ -113,7 +116,13 @@ class RevisionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["model"]
     search_fields = ["digest", "model__slug"]
     raw_id_fields = ["model"]
-    readonly_fields = ["digest", "created_at"]
+    readonly_fields = ["digest", "loader_note", "created_at"]
+
+    def save_model(self, request: HttpRequest, obj: Revision, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Save; what a person says of how it is run outlives the next sync."""
+        if {"loader", "config", "modality"} & set(form.changed_data):
+            obj.loader_note = BY_HAND
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(DatasetRevision)

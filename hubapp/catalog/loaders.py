@@ -13,6 +13,7 @@ from workers.sources.loader_guess import LoaderGuess, guess_loader
 READ = frozenset({"config.json", "modules.json", "preprocessor_config.json"})
 LARGEST_BYTES = 16 * 2**20
 MAX_NOTE = 1000
+BY_HAND = "Its loader and configuration were set by hand."
 
 
 def guess_of(
@@ -51,8 +52,10 @@ def describe_revision(revision: Revision) -> LoaderGuess:
 def guess_note(revision: Revision, guess: LoaderGuess) -> bool:
     """Keep a guess on its revision, and what it reads on the model whose current one that is.
 
-    Writes only what differs; returns whether the model is run in another way than before.
+    Writes only what differs, and nothing where a person said how it is run; returns whether that is another way now.
     """
+    if revision.loader_note == BY_HAND:
+        return False
     found = {
         "loader": guess.loader,
         "config": dict(guess.config),

@@ -13,13 +13,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from django.contrib.auth.models import User
 from django.test import Client
 from onnx import TensorProto, helper, numpy_helper
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from transformers import BertConfig, BertModel, ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from hubapp.catalog.importing import model_import, revision_digest
-from hubapp.catalog.loaders import describe_revision
+from hubapp.catalog.loaders import BY_HAND, describe_revision
 from hubapp.catalog.models import File, Model, Record, Revision, Source
 from hubapp.catalog.presenting.running import running_of
 from hubapp.catalog.scanning import folder_search
@@ -383,6 +384,29 @@ def test_a_model_without_anything_learned_needs_no_file(demo_source: Source) -> 
     np.testing.assert_array_equal(opened(reference).encode(rows).features, rows)
     broken = model_import(source=demo_source, slug="none", title="None", files=[], loader="timm")
     assert broken.error_message == "There is no weight file in this model."
+
+
+def test_what_staff_set_by_hand_outlives_a_sync(folder: Path, client: Client, staff: User) -> None:
+    graph(folder / "graph")
+    (folder / "graph" / "preprocessor_config.json").unlink()
+    source = folder_add(str(folder))
+    scan(source)
+    revision = Revision.objects.get()
+    assert (revision.loader, "set its modality" in revision.loader_note) == ("", True)
+    staff.is_superuser = True
+    staff.save()
+    client.force_login(staff)
+    config = {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [8, 8]}
+    kept = {name: getattr(revision, name) for name in ("parameters", "size_bytes", "model_id")}
+    form = {**kept, "model": revision.model_id, "parameters_by_dtype": "{}", "is_local": "on", "modality": "image"}
+    answer = client.post(
+        f"/admin/catalog/revision/{revision.pk}/change/", {**form, "loader": "onnx", "config": json.dumps(config)}
+    )
+    assert answer.status_code == 302, answer.content.decode()
+    assert scan(source).unchanged == 1
+    revision.refresh_from_db()
+    assert (revision.loader, revision.config, revision.loader_note) == ("onnx", config, BY_HAND)
+    assert features(revision.model.slug, IMAGES).shape == (len(IMAGES), 3)
 
 
 def test_a_loader_that_is_gone_is_named(make_model: ModelMaker) -> None:

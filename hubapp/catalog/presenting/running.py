@@ -133,7 +133,7 @@ def _remedy(model: Model, paths: Iterable[str], reason: str) -> str:
         return f"Put its preprocessor_config.json beside the weights, {again}."
     if any(name.endswith(".onnx") for name in names):
         wanted = "preprocessor_config.json with image_mean, image_std and size beside the one ONNX file"
-        return f"If it reads images, put a {wanted}, {again}. Staff can also name loader onnx and its configuration."
+        return f"If it reads images, put a {wanted}, {again}. Staff can also set loader and configuration in the admin."
     if "config.json" not in names:
         wanted = "config.json, and preprocessor_config.json or tokenizer.json, as its library saves them,"
         return f"Put its {wanted} beside the weights, {again}."
