@@ -20,6 +20,7 @@ from hubapp.results.stored_features import GIGABYTE, features_shrink
 from workers.kit import Context, Outcome
 from workers.sources import layer_store
 from workers.sources.cell_store import sweep_cells
+from workers.sources.manifest_store import incoming_sweep
 from workers.sources.store import FeatureStore
 
 BATCH = 500
@@ -45,6 +46,7 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
     folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
     files += layer_store.sweep(settings.FEATURES_DIR, older_than_seconds=spec.file_days * DAY_SECONDS)
     files += sweep_cells(settings.FEATURES_DIR, spec.file_days * DAY_SECONDS)
+    files += incoming_sweep(settings.FEATURES_DIR)
     context.checkpoint(3, 4, "features above the budget")
     features = features_shrink()
     marks_renew()
