@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from hubapp.fewshot import exports_urls, manifests_urls, views, views_predictions, views_suite
+from hubapp.fewshot import exports_urls, manifests_urls, views, views_advice, views_predictions, views_suite
 from hubapp.ui.pages import page_paths
 
 app_name = "fewshot"
@@ -25,6 +25,8 @@ urlpatterns = [
     path(
         "datasets/<slug:slug>/fewshot/confusion/chart.json", views_predictions.confusion_chart, name="confusion_chart"
     ),
+    *page_paths("datasets/<slug:slug>/fewshot/advice/", views_advice.advice, name="advice"),
+    path("datasets/<slug:slug>/fewshot/advice/chart.json", views_advice.advice_chart, name="advice_chart"),
     *page_paths("fewshot/suite/", views_suite.suite, name="suite"),
     path("fewshot/suite/chart.json", views_suite.suite_chart, name="suite_chart"),
     *exports_urls.urlpatterns,
