@@ -10,6 +10,7 @@ from typing import Any
 
 from django.http import QueryDict
 
+from hubapp.bring.measured import BYTES_A_NUMBER, Rate, jobs_at_once, memory_beside_weights, scoring_rate
 from hubapp.bring.speeds import Estimate, Speeds, speeds_of, stored_passes
 from hubapp.catalog.filters import FACETS, ModelQuery
 from hubapp.catalog.licences import USES, use_verdict
@@ -26,7 +27,7 @@ from workers.kit import UserError
 
 MOST = 500
 ANY_USE = "any"
-BYTES_A_NUMBER = 4  # weights and features are held in single precision
+MOST_COUNTED = 1000  # of models that do not lie here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,15 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """What scoring all candidates takes: seconds with a range, of how many models nothing is known."""
+    """What scoring all candidates takes, those left out that were scored already.
+
+    seconds, low, high  of the passes over the rows, one after another, of the models of which something is known
+    unknown, stored, measured, by_line   of how many models the pass is so
+    scoring        seconds, least, most of the metrics after the passes; None where no such run was timed here
+    scoring_runs   of how many runs that is
+    at_once        the most jobs that ran here at the same time, and no more than there are models
+    memory         bytes of a worker at most; None where no model of the kind was read here
+    """
 
     seconds: float
     low: float
@@ -61,8 +70,21 @@ class Total:
     stored: int
     measured: int
     by_line: int
+    scoring: tuple[float, float, float] | None
+    scoring_runs: int
+    at_once: int
+    memory: int | None
     largest_weights: int
     feature_bytes: int
+
+    @property
+    def whole(self) -> tuple[float, float, float]:
+        """Seconds, least and most until all is done, with as many jobs at once as ran here."""
+        added = self.scoring or (0.0, 0.0, 0.0)
+        seconds, low, high = (
+            (one + more) / self.at_once for one, more in zip((self.seconds, self.low, self.high), added, strict=True)
+        )
+        return seconds, low, high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +94,7 @@ class Candidates:
     found     those that can be scored, by title
     refused   models of the search that lie here and cannot, or must not, with the reason
     more      how many were left out beyond MOST
+    elsewhere  models of the search whose weights do not lie here; MOST_COUNTED + 1 for more than can be counted
     """
 
     dataset: Dataset
@@ -80,7 +103,12 @@ class Candidates:
     found: list[Candidate]
     refused: list[tuple[Model, str]] = field(default_factory=list)
     more: int = 0
+    elsewhere: int = 0
     line_count: int = 0
+    rate: Rate | None = None
+    longest: int = 0  # vector seen, for models of which none was
+    memory_beside: int | None = None
+    at_once: int = 1
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
@@ -93,6 +121,11 @@ class Candidates:
         open_ = [one for one in self.found if not one.is_scored]
         known = [one.cost for one in open_ if one.cost.seconds is not None]
         bases = Counter(one.cost.basis for one in open_)
+        revision = self.dataset.current_revision
+        longest = BYTES_A_NUMBER * (revision.rows if revision else 0) * self.longest
+        numbers = sum(one.feature_bytes or longest for one in open_) / BYTES_A_NUMBER
+        rate = self.rate
+        largest = max((one.weights_bytes for one in open_), default=0)
         return Total(
             seconds=sum(one.seconds or 0.0 for one in known),
             low=sum(one.low or 0.0 for one in known),
@@ -101,7 +134,11 @@ class Candidates:
             stored=bases["stored"],
             measured=bases["measured"],
             by_line=bases["line"],
-            largest_weights=max((one.weights_bytes for one in open_), default=0),
+            scoring=(numbers * rate.middle, numbers * rate.low, numbers * rate.high) if rate and numbers else None,
+            scoring_runs=rate.count if rate else 0,
+            at_once=max(1, min(self.at_once, len(open_))),
+            memory=None if self.memory_beside is None else self.memory_beside + largest,
+            largest_weights=largest,
             feature_bytes=sum(one.feature_bytes or 0 for one in open_ if one.cost.basis != "stored"),
         )
 
@@ -109,6 +146,11 @@ class Candidates:
     def open_count(self) -> int:
         """How many have no scores yet."""
         return sum(not one.is_scored for one in self.found)
+
+    @property
+    def elsewhere_words(self) -> str:
+        """How many models of the search do not lie here, in words."""
+        return f"More than {MOST_COUNTED:,}" if self.elsewhere > MOST_COUNTED else f"{self.elsewhere:,}"
 
     @property
     def sentence(self) -> str:
@@ -146,7 +188,17 @@ class Candidates:
             ],
             "refused": [{"model": model.slug, "reason": reason} for model, reason in self.refused],
             "not_shown": self.more,
-            "total": {"seconds": total.seconds, "low": total.low, "high": total.high, "unknown": total.unknown},
+            "not_here": min(self.elsewhere, MOST_COUNTED),
+            "not_here_is_more": self.elsewhere > MOST_COUNTED,
+            "total": {
+                "pass_seconds": [total.seconds, total.low, total.high],
+                "scoring_seconds": total.scoring,
+                "whole_seconds": total.whole,
+                "jobs_at_once": total.at_once,
+                "unknown": total.unknown,
+                "memory_bytes": total.memory,
+                "stored_bytes": total.feature_bytes,
+            },
         }
 
 
@@ -176,7 +228,8 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str
         raise UserError(f"{dataset.title} has no revision yet. Import it again.")
     use, search = use_of(query), search_of(query, dataset)
     here = models_here(user).values("pk")
-    rows = matching_models(search, user).filter(pk__in=here).select_related("current_revision", "source")
+    matching = matching_models(search, user)
+    rows = matching.filter(pk__in=here).select_related("current_revision", "source")
     models = sorted(rows, key=lambda model: (model.title.lower(), model.slug))
     reasons = reasons_why_not(models, revision)
     refused = [(model, reasons[model.pk]) for model in models if model.pk in reasons]
@@ -205,7 +258,12 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str
         found=found,
         refused=refused,
         more=max(0, len(allowed) - MOST),
+        elsewhere=matching.exclude(current_revision__is_local=True)[: MOST_COUNTED + 1].count(),
         line_count=speeds.line.count if speeds.line else 0,
+        rate=scoring_rate(metrics, user),
+        longest=speeds.dimensions,
+        memory_beside=memory_beside_weights(dataset.modality, user),
+        at_once=jobs_at_once(),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.contrib.auth.models import User
 from django.db.models import Q
+from django.http import QueryDict
 
 from hubapp.catalog.models import Dataset, Model
 from hubapp.jobs.models import Job
@@ -13,7 +14,7 @@ from hubapp.jobs.services import UNFINISHED, batch_submit, job_cancel
 from hubapp.jobs.visibility import Person
 from hubapp.results.evidence.base import evidence_base
 from hubapp.results.evidence.kept import metrics_judged
-from workers.kit import ANALYSES, METRICS, UserError
+from workers.kit import ANALYSES, METRICS, MetricEntry, UserError
 
 KIND = "transferability"
 TITLE = "Bring your data"
@@ -22,27 +23,44 @@ MOST_FEWSHOT = 20
 
 
 def metrics_for(dataset: Dataset, user: Person) -> tuple[str, ...]:
-    """The metrics of a run: the usual ones, those light ones that the evidence can blend, and feature health.
-
-    Of numbers and of several labels a row the usual ones alone; the analysis leaves out what it cannot compute.
+    """The metrics of a run unless others are chosen: the usual ones, those light ones that the evidence can blend, and
+    feature health; of numbers every light one that orders models. Only such as have a meaning for the labels.
     """
     usual: tuple[str, ...] = tuple(getattr(ANALYSES.get(KIND).params(), "metrics", ()))
-    if not has_classes(dataset):
-        return usual
     base = evidence_base(user)
-    judged = [
-        name for name in metrics_judged(base, base.metrics()) if name in METRICS and METRICS.get(name).cost != "heavy"
-    ]
-    return tuple(dict.fromkeys([*usual, *judged, *(name for name in HEALTH if name in METRICS)]))
+    light = {entry.name: entry for entry in metrics_offered(dataset) if entry.cost != "heavy"}
+    judged = [name for name in metrics_judged(base, base.metrics()) if name in light]
+    numbers = [name for name, entry in light.items() if entry.role == "ranking" and task_of(dataset) == "regression"]
+    return tuple(name for name in dict.fromkeys([*usual, *judged, *numbers, *HEALTH]) if name in light)
 
 
-def has_classes(dataset: Dataset) -> bool:
-    """Whether every row has one class, and not a number or several labels."""
+def metrics_offered(dataset: Dataset) -> list[MetricEntry]:
+    """The metrics that have a meaning for the labels: those that order models first, by title."""
+    roles = ("ranking", "health", "part")
+    fitting = (entry for entry in METRICS if task_of(dataset) in entry.tasks)
+    return sorted(fitting, key=lambda entry: (roles.index(entry.role), entry.title.lower()))
+
+
+def metrics_of(query: QueryDict, dataset: Dataset, user: Person) -> tuple[str, ...]:
+    """The metrics that an address or form names, else the usual ones; UserError for one that does not fit."""
+    named = tuple(dict.fromkeys(query.getlist("metrics")))
+    known = {entry.name for entry in metrics_offered(dataset)}
+    for name in named:
+        if name not in known:
+            raise UserError(
+                f"There is no metric {name[:60]!r} for labels like these. Known: {', '.join(sorted(known))}.",
+                field="metrics",
+            )
+    return named or metrics_for(dataset, user)
+
+
+def task_of(dataset: Dataset) -> str:
+    """What the labels are: "classification", "multi-label" or "regression"."""
     stated = dataset.current_revision.config.get("task") if dataset.current_revision else ""
-    return not {dataset.task, stated} & {"multi-label", "regression"}
+    return next((one for one in (stated, dataset.task) if one in {"multi-label", "regression"}), "classification")
 
 
-def scoring_begin(dataset: Dataset, models: Sequence[Model], *, user: Person) -> Job:
+def scoring_begin(dataset: Dataset, models: Sequence[Model], *, metrics: Sequence[str], user: Person) -> Job:
     """One batch that scores these models; what is on its way or there already is linked, not computed again.
 
     A batch of the same person that does just this and has not ended is returned instead of a second one. Raises
@@ -50,7 +68,6 @@ def scoring_begin(dataset: Dataset, models: Sequence[Model], *, user: Person) ->
     """
     if not models:
         raise UserError("Choose at least one model.", field="models")
-    metrics = metrics_for(dataset, user)
     wanted = {model.current_revision_id for model in models}
     for batch in batches_unfinished(dataset, user):
         if batch.params.get("metrics") == list(metrics) and wanted == _revisions_of(batch):
@@ -59,7 +76,7 @@ def scoring_begin(dataset: Dataset, models: Sequence[Model], *, user: Person) ->
         kind=KIND,
         title=f"{TITLE}: {dataset.title}",
         pairs=[(model.current_revision, dataset.current_revision) for model in models],
-        params={"metrics": metrics},
+        params={"metrics": list(metrics)},
         requested_by=user,
     )
 

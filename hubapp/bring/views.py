@@ -18,9 +18,11 @@ from hubapp.bring.running import (
     MOST_FEWSHOT,
     batches_unfinished,
     fewshot_begin,
-    metrics_for,
+    metrics_of,
+    metrics_offered,
     scoring_begin,
     scoring_cancel,
+    task_of,
 )
 from hubapp.bring.standing import Standings, standings_of
 from hubapp.catalog.filters import SIZES
@@ -57,7 +59,7 @@ def start(request: HttpRequest) -> HttpResponse:
         raise UserError(
             f"There is no data set {slug[:60]!r} any more. Choose another one, or bring it.", field="dataset"
         )
-    metrics = metrics_for(dataset, request.user)
+    metrics = metrics_of(request.GET, dataset, request.user)
     candidates = candidates_of(dataset, query=request.GET, metrics=metrics, user=request.user)
     profile = (dataset.current_revision.profile or {}) if dataset.current_revision else {}
     context |= {
@@ -67,6 +69,8 @@ def start(request: HttpRequest) -> HttpResponse:
         "families": known_values("family", "", request.user),
         "chosen": dict(candidates.query.choices),
         "metrics": [METRICS.get(name) for name in metrics],
+        "metrics_named": set(metrics),
+        "metrics_offered": metrics_offered(dataset),
         "warnings": profile.get("findings") or [],
         "most": MOST,
     }
@@ -78,11 +82,11 @@ def start(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest) -> HttpResponse:
     """Score the chosen models; 303 to the results, which fill in."""
     dataset = _dataset(request.POST.get("dataset", ""))
-    metrics = metrics_for(dataset, request.user)
+    metrics = metrics_of(request.POST, dataset, request.user)
     found = candidates_of(dataset, query=request.POST, metrics=metrics, user=request.user)
     named = set(request.POST.getlist("models"))
     models = [one.model for one in found.found if one.model.slug in named]
-    batch = scoring_begin(dataset, models, user=request.user)
+    batch = scoring_begin(dataset, models, metrics=metrics, user=request.user)
     tell_if_unsent(request, batch)
     return see_other(_results_address(dataset, found.use))
 
@@ -122,7 +126,7 @@ def _shown(request: HttpRequest, found: Standings) -> dict[str, Any]:
         "uses": USES,
         "any_use": ANY_USE,
         "charts": CHARTS,
-        "can_fewshot": found.dataset.task != "regression",
+        "can_fewshot": task_of(found.dataset) != "regression",
         "most_fewshot": min(MOST_FEWSHOT, len(found.scored)),
         "default_k": min(3, len(found.scored)),
         "first_models": ",".join(first) if len(first) > 1 else "",
