@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from hubapp.catalog.fetching import copies_forget
 from hubapp.catalog.uploads.services import uploads_forget
 from hubapp.jobs.models import Job
 from hubapp.jobs.services import log_delete_old
@@ -41,6 +42,7 @@ def run(spec: RetentionSpec, context: Context) -> Outcome:
         files += orphans_delete(batch)
         context.checkpoint(1, 4, f"{files} files deleted")
     uploads = uploads_forget(days=spec.upload_days)
+    copies_forget()
     context.checkpoint(2, 4, "folders of ended runs")
     folders = workdirs_delete(before)
     folders += FeatureStore(settings.FEATURES_DIR).sweep(older_than_seconds=spec.file_days * DAY_SECONDS)
