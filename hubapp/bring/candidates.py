@@ -21,6 +21,7 @@ from hubapp.jobs.choices import models_here
 from hubapp.jobs.kinds import kind_get
 from hubapp.jobs.models import Job
 from hubapp.jobs.visibility import Person
+from hubapp.results.models import Outcome
 from hubapp.results.ranking import reasons_why_not
 from hubapp.results.selectors import outcomes_measured
 from workers.kit import UserError
@@ -239,7 +240,7 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str
     allowed = [model for model in fitting if rights[model.pk][1] != "not allowed"]
     speeds, stored = _speeds(models, revision)
     measured = outcomes_measured("transferability", user=user, dataset_revisions=[revision]).get(revision.pk, {})
-    scored = {key: {name for one in outcomes for name in one.params["metrics"]} for key, outcomes in measured.items()}
+    scored = {key: {name for one in outcomes for name in _metrics_of(one)} for key, outcomes in measured.items()}
     found = [
         _candidate(
             model,
@@ -265,6 +266,11 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str
         memory_beside=memory_beside_weights(dataset.modality, user),
         at_once=jobs_at_once(),
     )
+
+
+def _metrics_of(outcome: Outcome) -> set[str]:
+    """What an outcome has, or refused with its reason: both are settled."""
+    return {*outcome.params.get("metrics", ()), *(score.metric for score in outcome.scores.all())}
 
 
 def _digest(model: Model) -> str:

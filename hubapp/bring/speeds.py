@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 
 import numpy as np
 from django.conf import settings
@@ -102,15 +103,19 @@ class Speeds:
         return next((one for one in passes if one.dataset == dataset), passes[0] if passes else None)
 
     def estimate(self, revision: str, *, parameters: int, dataset: str, rows: int, is_stored: bool) -> Estimate:
-        """What reading `rows` takes."""
+        """What reading `rows` takes: by the median of this model's passes over the data set or any, else by the line.
+
+        The range is that of the passes, at least a factor of MEASURED_FACTOR both ways.
+        """
         if is_stored:
             return Estimate(seconds=0.0, low=0.0, high=0.0, basis="stored")
-        measured = self.pass_of(revision, dataset=dataset)
-        if measured is not None:
-            seconds = measured.seconds_a_row * rows
-            return Estimate(
-                seconds=seconds, low=seconds / MEASURED_FACTOR, high=seconds * MEASURED_FACTOR, basis="measured"
-            )
+        passes = self.passes.get(revision, [])
+        times = [one.seconds_a_row * rows for one in passes if one.dataset == dataset]
+        times = times or [one.seconds_a_row * rows for one in passes]
+        if times:
+            middle = median(times)
+            low, high = min(*times, middle / MEASURED_FACTOR), max(*times, middle * MEASURED_FACTOR)
+            return Estimate(seconds=middle, low=low, high=high, basis="measured")
         if self.line is None or parameters <= 0:
             return Estimate(seconds=None, low=None, high=None, basis="unknown")
         seconds, low, high = (one * rows for one in self.line.seconds_a_row(parameters))

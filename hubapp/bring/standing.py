@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from hubapp.bring.candidates import ANY_USE
+from hubapp.bring.measured import jobs_at_once, scoring_rate
 from hubapp.bring.speeds import Speeds, speeds_of, stored_passes
 from hubapp.catalog.licences import use_verdict
 from hubapp.catalog.models import Dataset, Model
@@ -19,16 +20,11 @@ from hubapp.jobs.models import Job
 from hubapp.jobs.visibility import Person
 from hubapp.results.ranking import Place, Ranking, ranking_of
 from hubapp.results.selectors import Column
+from workers.kit import UserError
 from workers.statistics.pareto import Standing, pareto_standings
 
 KINDS = ("features", "transferability")
 REMEMBERED = timedelta(days=7)
-STANDING_WORDS: Mapping[Standing, str] = {
-    "on": "no smaller one is better",
-    "maybe": "not separable from a smaller one that scores higher",
-    "below": "a smaller one is better",
-    "": "",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +84,7 @@ class Standings:
     use: str
     rows: list[Row]
     progress: Progress
+    sort: str = ""
     device: str = ""
     health: list[Column] = field(default_factory=list)
 
@@ -101,11 +98,44 @@ class Standings:
         """The rows with a value in the sort column."""
         return [row for row in self.rows if self.ranking.by.key in row.place.scores]
 
+    @property
+    def is_by_score(self) -> bool:
+        """Whether the rows stand in the order of the score, the best first."""
+        return self.sort in {"", "score"}
+
+    @property
+    def trust(self) -> str:
+        """What the order can be trusted for, by the evidence; "" where nothing is ordered or accuracy itself orders."""
+        by, blend = self.ranking.by, self.ranking.blend
+        if not self.scored or not by.is_ranked or by.kind != "transferability":
+            return ""
+        if by.group == "blend" and blend is not None and blend.expected is not None:
+            mean, static = blend.expected, blend.static_mean
+            span = f" ({mean.interval.low:.2f} to {mean.interval.high:.2f})" if mean.interval else ""
+            beside = f"; a list that never looks at the data has {static.value:.2f} there" if static else ""
+            return (
+                f"How far to trust this order: on {mean.count} other data sets of the evidence, blends chosen in this "
+                f"way had a mean weighted τ of {mean.value:.2f}{span} with the measured accuracies, where 1 is the "
+                f"right order and 0 says nothing{beside}."
+            )
+        mark = self.ranking.marks.get(by.key)
+        if mark is not None and mark.word != "too little":
+            return (
+                f"How far to trust this order, against a list of models that never looks at the data: {by.title} "
+                f"{mark.sentence[:1].lower()}{mark.sentence[1:]}"
+            )
+        return (
+            f"How far to trust this order: too little evidence was collected on {by.title} to say. Take it as a hint, "
+            "and try the first models with few labels."
+        )
+
     def top(self, k: int) -> list[Row]:
-        """The first k, and those that cannot be told apart from the k-th."""
+        """The first k as shown; in the order of the score also those that cannot be told apart from the k-th."""
         scored = self.scored
         if not 0 < k <= len(scored):
             return scored if k > 0 else []
+        if not self.is_by_score:
+            return scored[:k]
         tied = set(scored[k - 1].place.not_separable)
         return scored[:k] + [row for row in scored[k:] if row.place.model.slug in tied]
 
@@ -116,6 +146,8 @@ class Standings:
             "dataset": self.dataset.slug,
             "sentence": self.ranking.sentence,
             "by": by,
+            "sort": self.sort or "score",
+            "trust": self.trust or None,
             "use": self.use,
             "progress": {
                 "running": len(self.progress.running),
@@ -147,8 +179,33 @@ class Standings:
         }
 
 
-def standings_of(dataset: Dataset, *, by: str, use: str, user: Person) -> Standings:
-    """The ranking of a data set with what decides beside the score. Raises UserError for an unknown column."""
+SORTS: Mapping[str, Callable[[Row], Any]] = {
+    "name": lambda row: row.place.model.title.lower(),
+    "parameters": lambda row: row.parameters or None,
+    "time": lambda row: row.milliseconds,
+    "licence": lambda row: row.licence.lower() or None,
+}
+
+
+def sorted_rows(rows: Sequence[Row], sort: str) -> list[Row]:
+    """The rows, which come in the order of the score, in that of `sort`; unknown values last in either direction.
+
+    Raises UserError for an unknown one.
+    """
+    name = sort.removeprefix("-")
+    if name in {"", "score"}:
+        return list(reversed(rows)) if sort.startswith("-") else list(rows)
+    if name not in SORTS:
+        raise UserError(
+            f"The table cannot be sorted by {name[:60]!r}: choose one of {', '.join(('score', *SORTS))}.", field="sort"
+        )
+    key = SORTS[name]
+    known = [row for row in rows if key(row) is not None]
+    return sorted(known, key=key, reverse=sort.startswith("-")) + [row for row in rows if key(row) is None]
+
+
+def standings_of(dataset: Dataset, *, by: str, use: str, user: Person, sort: str = "") -> Standings:
+    """The ranking of a data set with what decides beside the score. Raises UserError for an unknown column or sort."""
     ranking = ranking_of(dataset, by=by, user=user)
     revision = dataset.current_revision
     digest = revision.digest if revision else ""
@@ -184,7 +241,8 @@ def standings_of(dataset: Dataset, *, by: str, use: str, user: Person) -> Standi
         dataset=dataset,
         ranking=ranking,
         use=use,
-        rows=rows,
+        rows=sorted_rows(rows, sort),
+        sort=sort,
         progress=_progress(dataset, ranking, speeds, user=user),
         device=", ".join(sorted(devices)),
         health=[column for column in ranking.columns if column.group == "health"],
@@ -240,21 +298,33 @@ def _progress(dataset: Dataset, ranking: Ranking, speeds: Speeds, *, user: Perso
         running=running,
         queued=len(queued),
         failed=[(known[pk], reason) for pk, reason in failed.items() if pk in known],
-        seconds=_rest([*running, *queued], known, speeds, rows=revision.rows, dataset=revision.digest),
+        seconds=_rest([*running, *queued], known, speeds, rows=revision.rows, dataset=revision.digest, user=user),
     )
 
 
 def _rest(
-    jobs: Sequence[Job], known: Mapping[int | None, Model], speeds: Speeds, *, rows: int, dataset: str
+    jobs: Sequence[Job], known: Mapping[int | None, Model], speeds: Speeds, *, rows: int, dataset: str, user: Person
 ) -> float | None:
-    """Seconds that the passes which wait or run take one after another; None where nothing is known of one."""
+    """Seconds until these jobs have ended, with as many at once as ran here; None where nothing is known of one."""
     total = 0.0
+    rates = {
+        metrics: scoring_rate(metrics, user)
+        for metrics in {tuple(job.params.get("metrics", ())) for job in jobs if job.kind == "transferability"}
+    }
     for job in jobs:
         model = known.get(job.revision_id)
-        if job.kind != "features" or model is None:
+        if model is None:
+            continue
+        if job.kind == "transferability":
+            rate = rates[tuple(job.params.get("metrics", ()))]
+            measured = speeds.pass_of(_digest(model), dataset=dataset)
+            length = measured.dimensions if measured else speeds.dimensions
+            if rate is None or not length:
+                return None
+            total += rate.middle * rows * length
             continue
         one = speeds.estimate(_digest(model), parameters=_size(model), dataset=dataset, rows=rows, is_stored=False)
         if one.seconds is None:
             return None
         total += one.seconds
-    return total or None
+    return total / max(1, min(jobs_at_once(), len(jobs))) or None

@@ -27,13 +27,14 @@ from hubapp.bring.running import (
 from hubapp.bring.standing import Standings, standings_of
 from hubapp.catalog.filters import SIZES
 from hubapp.catalog.licences import USES
-from hubapp.catalog.models import Dataset
+from hubapp.catalog.models import Dataset, Upload
 from hubapp.catalog.search.counting import known_values
 from hubapp.jobs.views import see_other, tell_if_unsent
 from hubapp.ui.pages import json_response, page
 from workers.kit import METRICS, UserError
 
 COMPARED = 6
+MOST_WAITING = 5
 
 
 def _datasets() -> list[Dataset]:
@@ -46,12 +47,36 @@ def _dataset(slug: str) -> Dataset:
     return dataset
 
 
+def _uploads(request: HttpRequest) -> tuple[list[Upload], str]:
+    """Of the asking person's uploads: those that wait to be accepted, and what the newest accepted one became."""
+    if not request.user.is_authenticated:
+        return [], ""
+    mine = Upload.objects.filter(uploaded_by=request.user.pk).order_by("-created_at")
+    accepted = mine.filter(status=Upload.Status.ACCEPTED, dataset__archived_at__isnull=True)
+    newest = accepted.values_list("dataset__slug", flat=True).first()
+    return list(mine.exclude(status=Upload.Status.ACCEPTED)[:MOST_WAITING]), newest or ""
+
+
+def _warnings(dataset: Dataset) -> list[str]:
+    """What the check of the data set found: few rows, imbalance, leaks."""
+    profile = (dataset.current_revision.profile or {}) if dataset.current_revision else {}
+    return [str(one["text"]) for one in profile.get("findings") or [] if one.get("text")]
+
+
 @require_safe
 def start(request: HttpRequest) -> HttpResponse:
     """Which data, which models, at what cost; everything chosen is in the address."""
     slug = request.GET.get("dataset", "")
     datasets = _datasets()
-    context: dict[str, Any] = {"datasets": datasets, "dataset": None, "uses": USES, "any_use": ANY_USE}
+    waiting, brought = _uploads(request)
+    context: dict[str, Any] = {
+        "datasets": datasets,
+        "dataset": None,
+        "offered": brought,
+        "waiting": waiting,
+        "uses": USES,
+        "any_use": ANY_USE,
+    }
     if not slug:
         return page(request, "bring/start.html", context, data={"datasets": [one.slug for one in datasets]})
     dataset = next((one for one in datasets if one.slug == slug), None)
@@ -61,7 +86,6 @@ def start(request: HttpRequest) -> HttpResponse:
         )
     metrics = metrics_of(request.GET, dataset, request.user)
     candidates = candidates_of(dataset, query=request.GET, metrics=metrics, user=request.user)
-    profile = (dataset.current_revision.profile or {}) if dataset.current_revision else {}
     context |= {
         "dataset": dataset,
         "candidates": candidates,
@@ -71,7 +95,8 @@ def start(request: HttpRequest) -> HttpResponse:
         "metrics": [METRICS.get(name) for name in metrics],
         "metrics_named": set(metrics),
         "metrics_offered": metrics_offered(dataset),
-        "warnings": profile.get("findings") or [],
+        "offered": dataset.slug,
+        "warnings": _warnings(dataset),
         "most": MOST,
     }
     return page(request, "bring/start.html", context, data=candidates.as_json)
@@ -112,17 +137,25 @@ def cancel(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _standings(request: HttpRequest, slug: str) -> Standings:
-    return standings_of(_dataset(slug), by=request.GET.get("by", ""), use=use_of(request.GET), user=request.user)
+    query = request.GET
+    return standings_of(
+        _dataset(slug), by=query.get("by", ""), use=use_of(query), sort=query.get("sort", ""), user=request.user
+    )
 
 
 def _shown(request: HttpRequest, found: Standings) -> dict[str, Any]:
     first = [row.place.model.slug for row in found.scored[:COMPARED]]
     # The default order is left open: it changes to the blend once every model has the metrics for it.
-    asked = {"by": request.GET.get("by", ""), "use": "" if found.use == ANY_USE else found.use}
+    asked = {
+        "by": request.GET.get("by", ""),
+        "use": "" if found.use == ANY_USE else found.use,
+        "sort": found.sort,
+    }
     return {
         "dataset": found.dataset,
         "found": found,
         "ranking": found.ranking,
+        "warnings": _warnings(found.dataset),
         "uses": USES,
         "any_use": ANY_USE,
         "charts": CHARTS,
@@ -165,7 +198,10 @@ def fewshot(request: HttpRequest, slug: str) -> HttpResponse:
     text = request.POST.get("k", "")
     if not text.isascii() or not text.isdecimal() or not 0 < int(text[:4]) <= MOST_FEWSHOT:
         raise UserError(f"Say how many models: 1 to {MOST_FEWSHOT}.", field="k")
-    found = standings_of(dataset, by=request.POST.get("by", ""), use=use_of(request.POST), user=request.user)
+    query = request.POST
+    found = standings_of(
+        dataset, by=query.get("by", ""), use=use_of(query), sort=query.get("sort", ""), user=request.user
+    )
     rows = found.top(int(text))
     batch = fewshot_begin(dataset, [row.place.model for row in rows], user=request.user)
     tell_if_unsent(request, batch)

@@ -201,7 +201,7 @@ def test_the_line_through_speeds_is_least_squares() -> None:
     assert Line.through([(5, 1.0), (6, 2.0)]) is None
 
 
-def test_the_fastest_pass_over_the_data_counts() -> None:
+def test_the_median_pass_tells_the_cost_and_the_fastest_the_time_a_row() -> None:
     def entry(dataset: str, seconds: float, copied: int = 0) -> StoredFeatures:
         return StoredFeatures(
             key=f"{dataset}{seconds}", rows=100, dimensions=8, tokens=0, size_bytes=1, created_at=0, used_at=0,
@@ -212,8 +212,14 @@ def test_the_fastest_pass_over_the_data_counts() -> None:
         )  # fmt: skip
 
     speeds = speeds_of([entry("a", 3.0), entry("b", 1.0), entry("a", 2.0), entry("c", 1e-6, 100)], {"m": 10})
-    assert speeds.estimate("m", parameters=10, dataset="a", rows=50, is_stored=False).seconds == pytest.approx(1.0)
-    assert speeds.estimate("m", parameters=10, dataset="z", rows=50, is_stored=False).seconds == pytest.approx(0.5)
+    assert speeds.estimate("m", parameters=10, dataset="a", rows=50, is_stored=False).seconds == pytest.approx(1.25)
+    elsewhere = speeds.estimate("m", parameters=10, dataset="z", rows=50, is_stored=False)
+    assert (elsewhere.low, elsewhere.seconds, elsewhere.high) == pytest.approx((0.5, 1.0, 2.0))
+    wide = speeds_of([entry("a", seconds) for seconds in (1.0, 10.0, 1.1)], {"m": 10})
+    wide_one = wide.estimate("m", parameters=10, dataset="a", rows=100, is_stored=False)
+    assert (wide_one.low, wide_one.seconds, wide_one.high) == pytest.approx((0.55, 1.1, 10.0)), "as wide as was seen"
+    fastest = [speeds.pass_of("m", dataset=name) for name in ("a", "b", "z")]
+    assert [one.seconds_a_row for one in fastest if one] == pytest.approx([0.02, 0.01, 0.01])
     assert speeds.estimate("m", parameters=10, dataset="z", rows=50, is_stored=True).seconds == 0
     assert speeds.estimate("x", parameters=10, dataset="a", rows=50, is_stored=False).basis == "unknown"
 
