@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +34,7 @@ FRONT_MATTER = re.compile(r"\A---\n(?P<lines>.*?)\n---\n", re.DOTALL)
 LARGEST_CARD_BYTES = 2**20
 SLUG_LENGTH = 120
 MOST_PARTS = 100
+DATA_ENDINGS = ("_data", ".data")
 HUB_MODEL_PREFIX = "models--"
 HUB_PREFIXES = (HUB_MODEL_PREFIX, "datasets--", "spaces--", "kernels--")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -141,7 +142,7 @@ def folder_search(root: Path) -> Found:
             found.candidates.append(_whole(folder, resolved, weights, files))
         else:
             own = tuple(path for path in weights if _is_weights(path, resolved, found))
-            found.candidates += _single_models(own, resolved)
+            found.candidates += _single_models(own, resolved, files)
     for one in {id(one): one for one in modular.values()}.values():
         if weights := _weights_by_folder(one.files):
             found.candidates.append(_whole(one.folder, resolved, weights, one.files))
@@ -172,6 +173,7 @@ def _weights_by_folder(files: list[Path]) -> tuple[Path, ...]:
 
 def _whole(folder: Path, root: Path, weights: tuple[Path, ...], files: list[Path]) -> Candidate:
     """A folder that is one model."""
+    weights = _with_data(weights, files)
     beside = tuple(path for path in _companions(files) if path not in weights)
     return Candidate(name=_name(folder, root), weights=weights, companions=beside, folder=folder)
 
@@ -326,7 +328,13 @@ def _weights_of(files: list[Path]) -> tuple[Path, ...]:
     return tuple(path for path in weights if path.name not in {"training_args.bin", "optimizer.pt", "scheduler.pt"})
 
 
-def _single_models(weights: tuple[Path, ...], root: Path) -> list[Candidate]:
+def _with_data(weights: Sequence[Path], files: list[Path]) -> tuple[Path, ...]:
+    """Weight files with the external data of ONNX messages beside them, as exporters name it."""
+    named = tuple(f"{path}{ending}" for path in weights if path.suffix.lower() == ".onnx" for ending in DATA_ENDINGS)
+    return (*weights, *(path for path in files if str(path).startswith(named) and path not in weights))
+
+
+def _single_models(weights: tuple[Path, ...], root: Path, files: list[Path]) -> list[Candidate]:
     """Weight files that stand by themselves, shards put together."""
     groups: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
     for path in weights:
@@ -339,7 +347,7 @@ def _single_models(weights: tuple[Path, ...], root: Path) -> list[Candidate]:
         paths = groups[(base, total, _)]
         # Two files that differ in their ending only keep it, so that each has a name of its own.
         own = stem if stems.count(stem) == 1 else base
-        candidates.append(Candidate(name=_name(paths[0].with_name(own), root), weights=tuple(paths)))
+        candidates.append(Candidate(name=_name(paths[0].with_name(own), root), weights=_with_data(paths, files)))
     return candidates
 
 
@@ -367,7 +375,8 @@ def shards_missing(candidate: Candidate) -> str:
 def card_facts(candidate: Candidate) -> dict[str, str]:
     """What config.json and the head of README.md say: architecture, task, licence, modality. Read, never run."""
     facts: dict[str, str] = {}
-    for path in candidate.companions:
+    # Parts first: what lies in the model's own folder wins.
+    for path in sorted(candidate.companions, key=lambda path: -len(path.parts)):
         if path.name == "config.json":
             facts |= _config_facts(_json_object(path))
         elif path.name == "README.md" and path.stat().st_size <= LARGEST_CARD_BYTES:

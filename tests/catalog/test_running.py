@@ -386,6 +386,27 @@ def test_a_model_without_anything_learned_needs_no_file(demo_source: Source) -> 
     assert broken.error_message == "There is no weight file in this model."
 
 
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_external_data_of_an_onnx_file_belong_to_it(folder: Path, *, is_prepared: bool) -> None:
+    graph(folder / "graph")
+    made = onnx.load(folder / "graph" / "net.onnx")
+    place = folder / "graph" / "net.onnx"
+    onnx.save(made, place, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+    if not is_prepared:
+        (folder / "graph" / "preprocessor_config.json").unlink()
+    source = folder_add(str(folder))
+    scan(source)
+    revision = Revision.objects.get()
+    assert (revision.error_message, revision.parameters) == ("", 6)
+    assert set(revision.files.values_list("path", flat=True)) >= {"net.onnx", "net.onnx.data"}
+    if is_prepared:
+        assert features(revision.model.slug, IMAGES).shape == (len(IMAGES), 3)
+    data = bytearray((folder / "graph" / "net.onnx.data").read_bytes())
+    data[3] ^= 1
+    (folder / "graph" / "net.onnx.data").write_bytes(data)
+    assert len(scan(source).changed) == 1
+
+
 def test_what_staff_set_by_hand_outlives_a_sync(folder: Path, client: Client, staff: User) -> None:
     graph(folder / "graph")
     (folder / "graph" / "preprocessor_config.json").unlink()
