@@ -235,7 +235,12 @@ def column_by(columns: list[Column], by: str, found: Mapping[str, Measured], ble
     if first is not None:
         return first
     preferred = [column for column in columns if column.key == "accuracy@all"] + columns
-    return next((column for column in preferred if column.is_ranked and found[column.kind]), columns[0])
+    return next((column for column in preferred if column.is_ranked and _has_values(column, found)), columns[0])
+
+
+def _has_values(column: Column, found: Mapping[str, Measured]) -> bool:
+    scores = (score_of(outcomes, column) for outcomes in found[column.kind].values())
+    return any(score is not None and score.value is not None for score in scores)
 
 
 def _sorted(places: list[Place], column: Column) -> list[Place]:

@@ -57,6 +57,8 @@ NO_PAGES = {
         "classes_chart",
         "calibration_chart",
         "confusion_chart",
+        "advice_chart",
+        "suite_chart",
         "scores_csv",
         "scores_json",
         "model_index",

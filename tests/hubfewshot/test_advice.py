@@ -51,8 +51,10 @@ def curved(measured: dict[str, Measured]) -> dict[str, KitOutcome]:
         model = ModelRef(
             name=name, revision=digest_of(name), files=("weights",), loader="torchvision", modality="image"
         )
-        workdir = measured[name].workdir
-        context = LocalContext(model=model, dataset=data, store_dir=workdir.parent / "store", workdir=workdir)
+        folder = measured[name].workdir.parent
+        workdir = folder / "curved"  # of its own: other tests read what lies in the first
+        workdir.mkdir()
+        context = LocalContext(model=model, dataset=data, store_dir=folder / "store", workdir=workdir)
         spec = FewshotSpec(
             shots=(1, 2, 4, 8, 16, 64, 0),
             replicates=3,
@@ -80,7 +82,7 @@ def stored(hub: Any, name: str, outcome: KitOutcome, measured: dict[str, Measure
         entry=ANALYSES.get("fewshot"),
         outcome=outcome,
         provenance={"device": "cpu"},
-        workdir=measured[name].workdir,
+        workdir=measured[name].workdir.parent / "curved",
     )
 
 

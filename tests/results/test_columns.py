@@ -45,7 +45,7 @@ def more(hub: Any, measured: Any) -> Any:
 
 def test_no_column_for_what_nobody_measured(hub: Any) -> None:
     keys = [column.key for column in ranking_of(hub.dataset).columns]
-    assert keys == ["knn", "logme", "regularised_h_score", "accuracy@8", "accuracy@all"]
+    assert keys == ["h_score", "knn", "logme", "nce", "regularised_h_score", "accuracy@8", "accuracy@all"]
     assert [column.key for column in ranking_columns()] == keys
     assert len(METRICS) > 20
 

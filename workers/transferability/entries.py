@@ -20,7 +20,7 @@ class TransferabilitySpec(Spec):
     params        by metric, parameters that are not its defaults, e.g. {"knn": {"k": 1}}
     """
 
-    metrics: tuple[str, ...] = ("logme", "regularised_h_score", "knn")
+    metrics: tuple[str, ...] = ("logme", "regularised_h_score", "h_score", "nce", "knn")
     half_samples: int = Field(40, ge=2, le=1000)
     params: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
