@@ -98,15 +98,16 @@ def blend_shown(
 ) -> BlendShown | None:
     """The blend for these models (slug -> column key -> score); None where fewer than two have a metric.
 
-    Of metrics with default parameters that every model with any has; chosen without what was measured on `data_set`
-    itself. Its values are about the models shown together.
+    Of metrics with default parameters that every model with any has, with an interval; chosen without what was
+    measured on `data_set` itself. Its values are about the models shown together.
     """
     base = base_without(base, data_set)
     ranking = [one for one in columns if one.group == "ranking" and not one.params]
     measured = {slug: found for slug, found in scores.items() if any(one.key in found for one in ranking)}
     if len(measured) < FEWEST_PARTS:
         return None
-    common = [one for one in ranking if all(one.key in found for found in measured.values())]
+    # Where half-samples have no value (H-score with fewer rows than dimensions) the order would have no interval.
+    common = [one for one in ranking if all(one.key in each and each[one.key].replicates for each in measured.values())]
     known = set(metrics_judged(base, base.metrics()))
     judged = [one.metric for one in common if one.metric in known]
     kept = blend_kept(base, judged) if len(judged) >= FEWEST_PARTS else None

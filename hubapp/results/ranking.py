@@ -210,8 +210,11 @@ def reasons_why_not(models: Sequence[Model], data: DatasetRevision) -> dict[int,
     # Whether a pair fits shows without the tensors, of which large models have thousands.
     without_tensors = Prefetch("tensors", queryset=Tensor.objects.none())
     revisions = Revision.objects.filter(pk__in=wanted).select_related("model")
-    refs = {one.model_id: model_ref(one) for one in revisions.prefetch_related("files", without_tensors)}
-    return {key: reason for key, ref in refs.items() if (reason := fits(ref, data_ref))}
+    found = {}
+    for one in revisions.prefetch_related("files", without_tensors):
+        if reason := fits(model_ref(one), data_ref):
+            found[one.model_id] = reason if one.loader else f"{reason} {one.loader_note}".rstrip()
+    return found
 
 
 def _scores_of(model: Model, columns: Sequence[Column], found: dict[str, Measured]) -> dict[str, Score]:

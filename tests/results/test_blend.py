@@ -225,3 +225,11 @@ def test_other_parameters_are_a_column_of_their_own(judged: Any, measured: Any, 
     assert "Leave-one-out kNN (k=1)" in page
     record = next(record for record in own_records(None) if record.model == "pixels")
     assert record.scores["knn"] == usual.value
+
+
+def test_a_metric_without_halves_is_no_part(judged: Any) -> None:
+    Score.objects.filter(metric="h_score").update(replicates=[], low=None, high=None)
+    ranking = ranking_of(judged.dataset)
+    assert ranking.blend is not None
+    assert "h_score" not in {part.metric for part in ranking.blend.parts}
+    assert ranking.by.key != "h_score"
