@@ -94,7 +94,7 @@ def test_horizons_are_in_order_whatever_the_rows() -> None:
     [
         charts.stage_accuracies([]),
         charts.layer_heat_map(GRID, metric="ndcg"),
-        charts.forecast_errors(ERRORS, metric="mape"),
+        charts.forecast_errors(ERRORS, metric="smape"),
         charts.pair_scatter([]),
         charts.base_and_new([]),
         charts.metrics_of_one([]),
