@@ -188,7 +188,8 @@ def _crossing(a: str, b: str, one: Curve, other: Curve, *, better: float, unit: 
     since = f"{earliest:,.0f}" if earliest > 0 else f"fewer than {low:,}"
     until = f"{latest:,.0f}" if math.isfinite(latest) else f"more than {high:,}"
     sentence = (
-        f"{a} and {b} cross at {at:,.0f} {unit} (between {since} and {until}): {ahead} is ahead below, {behind} above"
+        f"{a} and {b} cross at {at:,.0f} {unit.replace('labels', 'label', 1) if round(at) == 1 else unit} "
+        f"(between {since} and {until}): {ahead} is ahead below, {behind} above"
     )
     return Crossing(first=a, second=b, ahead=ahead, at=at, low=earliest, high=latest, share=share, sentence=sentence)
 
