@@ -33,8 +33,10 @@ def digits(**facts):
 
 @pytest.fixture(scope="module")
 def drawn():
+    """The outcome, its files as they were (other tests run in the same folder), and the context."""
     context = digits()
-    return run(SPEC, context), (context.workdir / "manifest.json").read_text(), context
+    outcome = run(SPEC, context)
+    return outcome, {path.name: path.read_bytes() for path in context.workdir.iterdir() if path.is_file()}, context
 
 
 def given(digest, **more):
@@ -42,21 +44,21 @@ def given(digest, **more):
 
 
 def test_a_run_with_a_manifest_equals_the_run_that_drew_it(drawn):
-    outcome, text, context = drawn
+    outcome, files, _ = drawn
     other = digits()
-    manifest_keep(other.store_dir, outcome.summary["manifest"], text)
+    manifest_keep(other.store_dir, outcome.summary["manifest"], files["manifest.json"].decode())
     # Nothing is drawn: what would draw otherwise is not read.
     again = run(given(outcome.summary["manifest"], shots=SHOTS, protocol="coop", replicates=7), other)
     assert again.tables == outcome.tables
     assert again.scores == outcome.scores
     for name in ("predictions.npz", "manifest.json"):
-        assert (other.workdir / name).read_bytes() == (context.workdir / name).read_bytes()
+        assert (other.workdir / name).read_bytes() == files[name]
 
 
 def test_every_run_keeps_its_manifest_for_the_next(drawn):
-    outcome, text, context = drawn
+    outcome, files, context = drawn
     digest = outcome.summary["manifest"]
-    assert manifest_read(context.store_dir, digest) == text.encode()
+    assert manifest_read(context.store_dir, digest) == files["manifest.json"]
     fewer = run(given(digest, shots=(4,)), context)
     assert {score.shots for score in fewer.scores} == {4}
     assert fewer.summary["manifest"] == digest

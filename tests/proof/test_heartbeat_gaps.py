@@ -134,8 +134,9 @@ def test_transferability_of_10000_rows_in_2048_dimensions(
 ) -> None:
     outcome = prove(site, capsys, "transferability", model="squeezenet-1-1", dataset="large")
     assert (outcome.summary["rows"], outcome.summary["dimensions"]) == (ROWS, DIMENSIONS)
-    assert outcome.scores.count() == 3
-    assert all(score.value is not None and len(score.replicates) == 40 for score in outcome.scores.all())
+    scored = [score for score in outcome.scores.all() if score.value is not None]
+    assert {score.metric for score in scored} - {"nce"} == {"logme", "regularised_h_score", "h_score", "knn"}
+    assert all(len(score.replicates) == 40 for score in scored)
 
 
 def test_filters_of_the_largest_model_of_the_demo(site: SiteVisitor, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,11 @@ def test_scores_intervals_and_replicates(planted, stored, tmp_path: Path) -> Non
     features, labels = planted(200, 30, signal=0.4)
     context = stored(tmp_path, features, labels)
     outcome = run(TransferabilitySpec(), context)
-    assert [found.metric for found in outcome.scores] == ["logme", "regularised_h_score", "knn"]
+    assert [found.metric for found in outcome.scores] == ["logme", "regularised_h_score", "h_score", "nce", "knn"]
+    assert next(found for found in outcome.scores if found.metric == "nce").value is None, "no classifier of its own"
     for found in outcome.scores:
+        if found.metric == "nce":
+            continue
         assert found.value == pytest.approx(score(found.metric, features.astype(np.float32), labels), abs=1e-12)
         assert len(found.replicates) == 40
         half_width = 1.96 * np.std(found.replicates, ddof=1)
