@@ -10,12 +10,12 @@ from typing import Any
 
 from django.http import QueryDict
 
+from hubapp.bring.facts import ANY_USE, Permission, parameters_of, permission_of, revision_digest
 from hubapp.bring.measured import BYTES_A_NUMBER, Rate, jobs_at_once, memory_beside_weights, scoring_rate
 from hubapp.bring.speeds import Estimate, Speeds, speeds_of, stored_passes
 from hubapp.catalog.filters import FACETS, ModelQuery
-from hubapp.catalog.licences import USES, use_verdict
+from hubapp.catalog.licences import USES
 from hubapp.catalog.models import Dataset, DatasetRevision, Model
-from hubapp.catalog.presenting.rights import licence_of
 from hubapp.catalog.search.reading import matching_models
 from hubapp.jobs.choices import models_here
 from hubapp.jobs.kinds import kind_get
@@ -27,7 +27,6 @@ from hubapp.results.selectors import outcomes_measured
 from workers.kit import UserError
 
 MOST = 500
-ANY_USE = "any"
 MOST_COUNTED = 1000  # of models that do not lie here
 
 
@@ -235,9 +234,9 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str
     reasons = reasons_why_not(models, revision)
     refused = [(model, reasons[model.pk]) for model in models if model.pk in reasons]
     fitting = [model for model in models if model.pk not in reasons]
-    rights = {model.pk: _rights(model, use) for model in fitting}
-    refused += [(model, rights[model.pk][2]) for model in fitting if rights[model.pk][1] == "not allowed"]
-    allowed = [model for model in fitting if rights[model.pk][1] != "not allowed"]
+    rights = {model.pk: permission_of(model, use) for model in fitting}
+    refused += [(model, rights[model.pk].words) for model in fitting if rights[model.pk].answer == "not allowed"]
+    allowed = [model for model in fitting if rights[model.pk].answer != "not allowed"]
     speeds, stored = _speeds(models, revision)
     measured = outcomes_measured("transferability", user=user, dataset_revisions=[revision]).get(revision.pk, {})
     scored = {key: {name for one in outcomes for name in _metrics_of(one)} for key, outcomes in measured.items()}
@@ -247,7 +246,7 @@ def candidates_of(dataset: Dataset, *, query: QueryDict, metrics: Collection[str
             rights[model.pk],
             revision,
             speeds=speeds,
-            is_stored=_digest(model) in stored,
+            is_stored=revision_digest(model) in stored,
             is_scored=set(metrics) <= scored.get(model.current_revision_id or 0, set()),
         )
         for model in allowed[:MOST]
@@ -273,24 +272,10 @@ def _metrics_of(outcome: Outcome) -> set[str]:
     return {*outcome.params.get("metrics", ()), *(score.metric for score in outcome.scores.all())}
 
 
-def _digest(model: Model) -> str:
-    return model.current_revision.digest if model.current_revision else ""
-
-
-def _rights(model: Model, use: str) -> tuple[str, str, str]:
-    licence = licence_of(model)
-    if use == ANY_USE:
-        return licence.title, "", ""
-    verdict = use_verdict(licence, use)
-    return licence.title, verdict.answer, verdict.sentence
-
-
 def _speeds(models: Sequence[Model], revision: DatasetRevision) -> tuple[Speeds, set[str]]:
     """Speeds of this modality's models, and the model revisions whose features of this data set are stored."""
     entries = stored_passes()
-    parameters: Mapping[str, int] = {
-        _digest(model): model.current_revision.parameters or 0 for model in models if model.current_revision
-    }
+    parameters: Mapping[str, int] = {revision_digest(model): parameters_of(model) for model in models}
     stored = {
         str(entry.provenance["model"].get("revision"))
         for entry in entries
@@ -314,25 +299,29 @@ def _read_by_this_version(revision: DatasetRevision) -> set[str]:
 
 def _candidate(
     model: Model,
-    rights: tuple[str, str, str],
+    rights: Permission,
     revision: DatasetRevision,
     *,
     speeds: Speeds,
     is_stored: bool,
     is_scored: bool,
 ) -> Candidate:
-    parameters = (model.current_revision.parameters or 0) if model.current_revision else 0
-    measured = speeds.pass_of(_digest(model), dataset=revision.digest)
+    parameters = parameters_of(model)
+    measured = speeds.pass_of(revision_digest(model), dataset=revision.digest)
     return Candidate(
         model=model,
-        licence=rights[0],
-        answer=rights[1],
-        words=rights[2],
+        licence=rights.licence,
+        answer=rights.answer,
+        words=rights.words,
         parameters=parameters,
         weights_bytes=BYTES_A_NUMBER * parameters,
         feature_bytes=BYTES_A_NUMBER * revision.rows * measured.dimensions if measured else None,
         cost=speeds.estimate(
-            _digest(model), parameters=parameters, dataset=revision.digest, rows=revision.rows, is_stored=is_stored
+            revision_digest(model),
+            parameters=parameters,
+            dataset=revision.digest,
+            rows=revision.rows,
+            is_stored=is_stored,
         ),
         is_scored=is_scored,
     )

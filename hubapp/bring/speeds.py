@@ -21,14 +21,12 @@ MEASURED_FACTOR = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One measured pass of a model over a data set: seconds a row, vector length, where and on what."""
+    """One measured pass of a model over a data set: seconds a row, vector length, and the device."""
 
-    model: str
     dataset: str
     seconds_a_row: float
     dimensions: int
     device: str
-    image_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +146,10 @@ def speeds_of(entries: Iterable[StoredFeatures], parameters: Mapping[str, int]) 
         revision = str(provenance["model"].get("revision", ""))
         passes.setdefault(revision, []).append(
             Pass(
-                model=revision,
                 dataset=str(provenance["dataset"].get("revision", "")),
                 seconds_a_row=seconds / rows,
                 dimensions=entry.dimensions,
                 device=str(provenance.get("device", "")),
-                image_size=int(provenance.get("image_size") or 0),
             )
         )
     for kept in passes.values():

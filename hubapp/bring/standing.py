@@ -9,17 +9,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from hubapp.bring.candidates import ANY_USE
+from hubapp.bring.facts import parameters_of, permission_of, revision_digest
 from hubapp.bring.measured import jobs_at_once, scoring_rate
 from hubapp.bring.speeds import Speeds, speeds_of, stored_passes
-from hubapp.catalog.licences import use_verdict
 from hubapp.catalog.models import Dataset, Model
-from hubapp.catalog.presenting.rights import licence_of
 from hubapp.catalog.search.facets import facet_label
 from hubapp.jobs.models import Job
 from hubapp.jobs.visibility import Person
 from hubapp.results.ranking import Place, Ranking, ranking_of
-from hubapp.results.selectors import Column
+from hubapp.results.selectors import Column, score_json
 from workers.kit import UserError
 from workers.statistics.pareto import Standing, pareto_standings
 
@@ -48,11 +46,6 @@ class Row:
     answer: str
     words: str
     safety: str
-
-    @property
-    def is_on_front(self) -> bool:
-        """Whether it lies on one of the two fronts."""
-        return "on" in (self.by_size, self.by_time)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +152,7 @@ class Standings:
                 {
                     "model": row.place.model.slug,
                     "places": [row.place.best, row.place.worst] if row.place.best else None,
-                    "score": row.place.scores[by].value if by in row.place.scores else None,
+                    "score": score_json(row.place.scores[by]) if by in row.place.scores else None,
                     "parameters": row.parameters or None,
                     "milliseconds_a_row": row.milliseconds,
                     "device": row.device or None,
@@ -169,7 +162,7 @@ class Standings:
                     "use": row.answer or None,
                     "safety": row.safety or None,
                     "health": {
-                        column.key: row.place.scores[column.key].value
+                        column.key: score_json(row.place.scores[column.key])
                         for column in self.health
                         if column.key in row.place.scores
                     },
@@ -209,30 +202,29 @@ def standings_of(dataset: Dataset, *, by: str, use: str, user: Person, sort: str
     ranking = ranking_of(dataset, by=by, user=user)
     revision = dataset.current_revision
     digest = revision.digest if revision else ""
-    parameters = {_digest(place.model): _size(place.model) for place in ranking.places}
+    parameters = {revision_digest(place.model): parameters_of(place.model) for place in ranking.places}
     speeds = speeds_of(stored_passes(), parameters)
     times = [_milliseconds(speeds, place.model, digest) for place in ranking.places]
     slugs = {place.model.slug: number for number, place in enumerate(ranking.places)}
     values = [_value(place, ranking.by) for place in ranking.places]
     tied = [{slugs[slug] for slug in place.not_separable if slug in slugs} for place in ranking.places]
-    sizes = [float(_size(place.model)) or None for place in ranking.places]
+    sizes = [float(parameters_of(place.model)) or None for place in ranking.places]
     by_size = pareto_standings(sizes, values, not_separable=tied)
     by_time = pareto_standings([found[0] for found in times], values, not_separable=tied)
     rows = []
     for number, place in enumerate(ranking.places):
-        licence = licence_of(place.model)
-        verdict = None if use == ANY_USE else use_verdict(licence, use)
+        permission = permission_of(place.model, use)
         rows.append(
             Row(
                 place=place,
-                parameters=_size(place.model),
+                parameters=parameters_of(place.model),
                 milliseconds=times[number][0],
                 device=times[number][1],
                 by_size=by_size[number],
                 by_time=by_time[number],
-                licence=licence.title,
-                answer=verdict.answer if verdict else "",
-                words=verdict.sentence if verdict else "",
+                licence=permission.licence,
+                answer=permission.answer,
+                words=permission.words,
                 safety=facet_label("safety", place.model.safety) if place.model.safety else "",
             )
         )
@@ -249,21 +241,13 @@ def standings_of(dataset: Dataset, *, by: str, use: str, user: Person, sort: str
     )
 
 
-def _digest(model: Model) -> str:
-    return model.current_revision.digest if model.current_revision else ""
-
-
-def _size(model: Model) -> int:
-    return (model.current_revision.parameters or 0) if model.current_revision else 0
-
-
 def _value(place: Place, column: Column) -> float | None:
     score = place.scores.get(column.key) if column.is_ranked else None
     return None if score is None or score.value is None else column.sign * score.value
 
 
 def _milliseconds(speeds: Speeds, model: Model, dataset: str) -> tuple[float | None, str]:
-    found = speeds.pass_of(_digest(model), dataset=dataset)
+    found = speeds.pass_of(revision_digest(model), dataset=dataset)
     return (None, "") if found is None else (1000 * found.seconds_a_row, found.device)
 
 
@@ -317,13 +301,15 @@ def _rest(
             continue
         if job.kind == "transferability":
             rate = rates[tuple(job.params.get("metrics", ()))]
-            measured = speeds.pass_of(_digest(model), dataset=dataset)
+            measured = speeds.pass_of(revision_digest(model), dataset=dataset)
             length = measured.dimensions if measured else speeds.dimensions
             if rate is None or not length:
                 return None
             total += rate.middle * rows * length
             continue
-        one = speeds.estimate(_digest(model), parameters=_size(model), dataset=dataset, rows=rows, is_stored=False)
+        one = speeds.estimate(
+            revision_digest(model), parameters=parameters_of(model), dataset=dataset, rows=rows, is_stored=False
+        )
         if one.seconds is None:
             return None
         total += one.seconds

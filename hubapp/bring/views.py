@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
-from hubapp.bring.candidates import ANY_USE, MOST, candidates_of, use_of
+from hubapp.bring.candidates import MOST, candidates_of, use_of
+from hubapp.bring.facts import ANY_USE
 from hubapp.bring.figures import CHARTS, standings_figure
 from hubapp.bring.running import (
     MOST_FEWSHOT,

@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hubapp.charts.frame import DASHES, INK, MARKERS, MUTED, SERIES, Figure, axis, empty, figure, interval
+from hubapp.charts.frame import DASHES, INK, MARKERS, MUTED, SERIES, Figure, axis, band, empty, figure, interval
 from hubapp.charts.rows import Estimate, Series, ShotPoint
 
 CURVES_PIXELS, LEGEND_PIXELS = 400, 14
@@ -127,21 +127,7 @@ def _curve(name: str, points: Sequence[ShotPoint], *, apart: float, look: dict[s
     parts = []
     banded = [point for point in known if point.low is not None and point.high is not None]
     if len(banded) > 1:
-        parts.append(
-            go.Scatter(
-                x=[*(point.shots for point in banded), *(point.shots for point in reversed(banded))],
-                y=[*(point.high for point in banded), *(point.low for point in reversed(banded))],
-                fill="toself",
-                fillcolor=colour,
-                opacity=0.15,
-                line={"width": 0, "color": colour},
-                mode="lines",
-                hoverinfo="skip",
-                legendgroup=name,
-                showlegend=False,
-                name=f"{name}: interval",
-            )
-        )
+        parts.append(band(name, colour, [(one.shots, one.low, one.high) for one in banded], opacity=0.15))
     dots = [(point.shots or apart, value) for point in points for value in point.replicates]
     if dots:
         parts.append(

@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hubapp.charts.fewshot import curves_height
-from hubapp.charts.frame import INK, MARKERS, MUTED, PAPER, SERIES, Figure, axis, empty, figure, interval
+from hubapp.charts.frame import INK, MARKERS, MUTED, PAPER, SERIES, Figure, axis, band, empty, figure, interval
 from hubapp.charts.rows import ShotPoint
 
 
@@ -133,21 +133,8 @@ def _band(curve: FittedCurve) -> list[go.Scatter]:
     if not curve.line:
         return []
     colour, _ = _look(curve)
-    return [
-        go.Scatter(
-            x=[*(one.labels for one in curve.line), *(one.labels for one in reversed(curve.line))],
-            y=[*(one.high for one in curve.line), *(one.low for one in reversed(curve.line))],
-            fill="toself",
-            fillcolor=colour,
-            opacity=0.13,
-            line={"width": 0, "color": colour},
-            mode="lines",
-            hoverinfo="skip",
-            legendgroup=curve.name,
-            showlegend=False,
-            name=f"{curve.name}: interval",
-        )
-    ]
+    ends = [(one.labels, one.low, one.high) for one in curve.line]
+    return [band(curve.name, colour, ends, opacity=0.13)]
 
 
 def _lines(curve: FittedCurve, ends: tuple[float, float]) -> list[go.Scatter]:

@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hubapp.charts.fewshot import curves_height
-from hubapp.charts.frame import DASHES, MARKERS, MUTED, SERIES, Figure, axis, empty, figure, interval
+from hubapp.charts.frame import DASHES, MARKERS, MUTED, SERIES, Figure, axis, band, empty, figure, interval
 from hubapp.charts.rows import ShotPoint
 
 MOST_FAINT = 60  # more lines are a grey cloud; the table has all of them
@@ -133,7 +133,11 @@ def _means(curve: MeanCurve, *, apart: float, ends: tuple[float, float]) -> list
     dash = DASHES[curve.colour % len(DASHES)]
     labelled = [one for one in curve.points if one.shots]
     runs = [list(run) for _, run in groupby(labelled, key=lambda one: one.members)]
-    traces = [_band(curve.name, colour, run) for run in runs if len(run) > 1 and run[0].low is not None]
+    traces = [
+        band(curve.name, colour, [(one.shots, one.low, one.high) for one in run], opacity=0.1)
+        for run in runs
+        if len(run) > 1 and run[0].low is not None
+    ]
     bare = [[one] for one in curve.points if one.shots is None]
     whole = [[one] for one in curve.points if one.shots == 0]
     for place, run in enumerate([*runs, *whole, *bare]):
@@ -162,22 +166,6 @@ def _means(curve: MeanCurve, *, apart: float, ends: tuple[float, float]) -> list
             )
         )
     return traces
-
-
-def _band(name: str, colour: str, run: Sequence[MeanPoint]) -> go.Scatter:
-    return go.Scatter(
-        x=[*(one.shots for one in run), *(one.shots for one in reversed(run))],
-        y=[*(one.high for one in run), *(one.low for one in reversed(run))],
-        fill="toself",
-        fillcolor=colour,
-        opacity=0.1,
-        line={"width": 0, "color": colour},
-        mode="lines",
-        hoverinfo="skip",
-        legendgroup=name,
-        showlegend=False,
-        name=f"{name}: interval",
-    )
 
 
 def _range(point: MeanPoint) -> str:

@@ -73,5 +73,23 @@ def interval(
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 0}
 
 
+def band(name: str, colour: str, ends: Sequence[tuple[Any, Any, Any]], *, opacity: float) -> go.Scatter:
+    """The area between the ends (x, low, high) of the intervals along a line, shown and hidden with it."""
+    x, low, high = ([one[place] for one in ends] for place in range(3))
+    return go.Scatter(
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=colour,
+        opacity=opacity,
+        line={"width": 0, "color": colour},
+        mode="lines",
+        hoverinfo="skip",
+        legendgroup=name,
+        showlegend=False,
+        name=f"{name}: interval",
+    )
+
+
 MARGIN = {"l": 8, "r": 12, "t": 8, "b": 8, "pad": 2}
 LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}

@@ -92,9 +92,15 @@ def test_from_data_to_a_ranking_and_on(client: Client, iris: Dataset, bob: User)
     assert "hx-trigger" not in part
     found = client.get("/bring/iris.json?use=commercial").json()
     models = {one["model"]: one for one in found["models"]}
-    assert models["raw-a"]["score"] is not None
+    score = models["raw-a"]["score"]
+    assert score["low"] <= score["value"] <= score["high"]
+    assert "halves" in score["interval"]
+    rank = models["raw-a"]["health"]["effective_rank"]
+    assert rank["low"] < rank["value"] < rank["high"]
     assert models["raw-a"]["milliseconds_a_row"] > 0
-    assert models["raw-a"]["health"]["effective_rank"] == pytest.approx(models["raw-b"]["health"]["effective_rank"])
+    assert models["raw-a"]["health"]["effective_rank"]["value"] == pytest.approx(
+        models["raw-b"]["health"]["effective_rank"]["value"]
+    )
     assert (models["raw-a"]["use"], models["raw-b"]["use"], models["raw-c"]["use"]) == (
         "allowed", "not allowed", "unknown",
     )  # fmt: skip
